@@ -1,0 +1,51 @@
+//! What every process of Phalanx does around its roles: settings, logs, metrics, signals and drain.
+//!
+//! | file | what |
+//! |---|---|
+//! | `settings/` | [`Tree`]: profiles and environment as one tree; [`SettingsError`] names file, key and what was expected |
+//! | `plan.rs` | [`Plan`]: which nodes this process runs, and their life from start to exit |
+//! | `node.rs` | [`NodeContext`]: what a role instance knows about itself |
+//! | `cluster.rs` | [`Cluster`]: the seams that all roles share (roster, relay, store) and the cluster's secrets |
+//! | `keys.rs` | [`SigningKey`]: made under the data directory at the first embedded start |
+//! | `incarnation.rs` | which start of the process this is |
+//! | `readiness.rs` | [`Readiness`]: named conditions behind `/readyz` |
+//! | `shutdown.rs` | [`Shutdown`]: when to stop and how long draining may take |
+//! | `listener.rs`, `port_holder.rs` | binding a port, and naming who holds it where it is taken |
+//! | `admin.rs` | the admin port: `/healthz`, `/readyz`, `/metrics`, `/admin/*` |
+//! | `logs.rs`, `metric.rs` | logs and metrics of the process |
+//! | `http.rs` | [`serve_http`]: an HTTP server that drains in bounded time |
+//! | `problem.rs` | [`Problem`]: errors of the HTTP APIs |
+
+mod admin;
+mod cluster;
+mod durable_file;
+mod http;
+mod incarnation;
+mod keys;
+mod listener;
+mod logs;
+mod metric;
+mod node;
+mod plan;
+mod port_holder;
+mod problem;
+mod readiness;
+mod secret;
+mod settings;
+mod shutdown;
+
+pub use cluster::{Cluster, ClusterError};
+pub use http::serve_http;
+pub use keys::{KeyError, SigningKey};
+pub use listener::ListenError;
+pub use node::{NodeContext, spawn};
+pub use plan::Plan;
+pub use problem::Problem;
+pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
+pub use secret::Secret;
+pub use settings::{
+    AdminSettings, ClusterSettings, InstanceSettings, LogFormat, LogSettings, NodeSettings, RelayKind,
+    RelaySettings, RosterKind, RosterSettings, SettingsError, Shared, StoreKind, StoreSettings, Tree, load,
+    profiles_dir,
+};
+pub use shutdown::{Shutdown, ShutdownTrigger};

@@ -1,0 +1,285 @@
+//! Which nodes this process runs, and their life from start to exit.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::{JoinError, JoinSet},
+};
+use tracing::Instrument;
+use wire::Role;
+
+use crate::{Cluster, NodeContext, NodeSettings, Shutdown, ShutdownTrigger, Tree, admin, http, logs, metric};
+
+/// Ends a process by signal: 128 and the number of SIGTERM, as shells count.
+const EXIT_AT_ONCE: i32 = 128 + 15;
+
+/// How much of the drain time is left to idgen and stat: the spears need them to the end of their own.
+const LAST_SHARE: u32 = 10;
+
+type Run = Box<
+    dyn FnOnce(NodeContext, Cluster, Shutdown) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>,
+>;
+
+/// The nodes that a process is to run. Making one checks their settings; nothing starts before [`Plan::run`].
+pub struct Plan {
+    tree: Tree,
+    nodes: Vec<Planned>,
+}
+
+struct Planned {
+    role: Role,
+    instance: u32,
+    settings: NodeSettings,
+    run: Run,
+}
+
+impl Plan {
+    /// An empty one.
+    pub fn new(tree: Tree) -> Self {
+        Self { tree, nodes: Vec::new() }
+    }
+
+    /// Adds every instance of `role`, each with settings of its own.
+    ///
+    /// # Errors
+    /// The settings of the role cannot be used; or a port or an id is given twice.
+    pub fn add<S, F, R>(&mut self, role: Role, run: F) -> anyhow::Result<()>
+    where
+        S: DeserializeOwned + Send + 'static,
+        F: Fn(S, NodeContext, Cluster, Shutdown) -> R + Clone + Send + 'static,
+        R: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        for instance in 0..self.tree.instances(role)? {
+            let settings = self.tree.node(role, instance)?;
+            let own: S = self.tree.role(role, instance)?;
+            let run = run.clone();
+            let run: Run =
+                Box::new(move |node, cluster, shutdown| Box::pin(run(own, node, cluster, shutdown)));
+            self.check_distinct(role, &settings)?;
+            self.nodes.push(Planned { role, instance, settings, run });
+        }
+        Ok(())
+    }
+
+    /// The nodes for people and scripts: role, id, public URL and admin URL, separated by tabs, one node a line.
+    pub fn to_lines(&self) -> String {
+        let line = |planned: &Planned| {
+            let node = planned.context(wire::Incarnation(0), 0);
+            format!("{}\t{}\t{}\t{}\n", node.role, node.id, node.public_url(), node.admin_url())
+        };
+        self.nodes.iter().map(line).collect()
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Starts all nodes, waits for SIGTERM or SIGINT, and drains. A second signal ends the process at once.
+    ///
+    /// # Errors
+    /// The first node that fails, or ends without being asked to, ends all others.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let shared = self.tree.shared();
+        anyhow::ensure!(
+            !self.is_empty(),
+            "the profile {} has no instance of any of these roles",
+            self.tree.profile()
+        );
+        logs::install(&shared.log)?;
+        metric::install()?;
+        let mut signals = Signals::install()?;
+
+        let started_at = wire::time::now_ms();
+        let (cluster, incarnation) = Cluster::open(shared, started_at).await?;
+        tracing::info!(profile = self.tree.profile(), nodes = self.len(), %incarnation, version = crate::node::VERSION, "starting");
+
+        let mut running = Running::default();
+        for planned in self.nodes {
+            let node = planned.context(incarnation, started_at);
+            running.start(node, planned.run, &cluster).await?;
+        }
+        let failed = tokio::select! {
+            ended = running.first_end() => Some(ended),
+            name = signals.next() => {
+                tracing::info!(signal = name, "draining");
+                None
+            }
+            () = upkeep() => None,
+        };
+        tokio::select! {
+            () = running.drain() => {}
+            _ = signals.next() => {
+                tracing::warn!("asked twice: ending at once");
+                std::process::exit(EXIT_AT_ONCE);
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                tracing::info!("stopped");
+                Ok(())
+            }
+        }
+    }
+
+    fn check_distinct(&self, role: Role, settings: &NodeSettings) -> anyhow::Result<()> {
+        let ports = |of: &NodeSettings| {
+            [Some(of.port), of.http_port, Some(of.admin.port)].into_iter().flatten().collect::<Vec<_>>()
+        };
+        let mut taken: HashMap<u16, String> = HashMap::new();
+        for other in &self.nodes {
+            anyhow::ensure!(
+                other.role != role || other.settings.id != settings.id,
+                "{role}.id: {} is given twice",
+                settings.id
+            );
+            taken.extend(ports(&other.settings).into_iter().map(|port| (port, other.settings.id.clone())));
+        }
+        for port in ports(settings).into_iter().filter(|port| *port != 0) {
+            if let Some(other) = taken.insert(port, settings.id.clone()) {
+                anyhow::bail!(
+                    "port {port} is set for {other} and for {}: set another one in [{role}]",
+                    settings.id
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Planned {
+    fn context(&self, incarnation: wire::Incarnation, started_at: i64) -> NodeContext {
+        NodeContext::new(self.role, self.instance, &self.settings, incarnation, started_at)
+    }
+}
+
+/// The nodes that run.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<(NodeContext, anyhow::Result<()>)>,
+    nodes: Vec<(NodeContext, ShutdownTrigger)>,
+    admins: JoinSet<()>,
+}
+
+impl Running {
+    async fn start(&mut self, node: NodeContext, run: Run, cluster: &Cluster) -> anyhow::Result<()> {
+        let listener = node.listen_admin().await?;
+        let router = admin::router(node.clone());
+        // The admin port answers until the process ends: it shows how draining goes.
+        let (_, never) = Shutdown::new(Duration::ZERO);
+        self.admins.spawn(async move {
+            if let Err(error) = http::serve_http(listener, router, never).await {
+                tracing::error!(%error, "the admin port ended");
+            }
+        });
+        let (trigger, shutdown) = Shutdown::new(node.drain_timeout);
+        let future = run(node.clone(), cluster.clone(), shutdown);
+        let span = node.span();
+        let ending = node.clone();
+        self.nodes.push((node, trigger));
+        self.tasks.spawn(async move { (ending, future.await) }.instrument(span));
+        Ok(())
+    }
+
+    /// Waits for a node to end, which none may do by itself.
+    async fn first_end(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(ended) => {
+                failure(ended).unwrap_or_else(|| anyhow::anyhow!("a node ended without being asked to"))
+            }
+            None => anyhow::anyhow!("there are no nodes"),
+        }
+    }
+
+    /// Asks all nodes to end, those that clients hold on to first, and waits until they have or their time is up.
+    async fn drain(&mut self) {
+        let longest = self.nodes.iter().map(|(node, _)| node.drain_timeout).max().unwrap_or_default();
+        let deadline = Instant::now() + longest;
+        for (node, _) in &self.nodes {
+            node.readiness.condition("draining", "asked to end");
+        }
+        let behind = |node: &NodeContext| matches!(node.role, Role::Idgen | Role::Stat);
+        let mut front_left = self.request(|node| !behind(node));
+        let turn = deadline - longest / LAST_SHARE;
+        while front_left > 0 {
+            let Ok(Some(ended)) = tokio::time::timeout_at(turn.into(), self.tasks.join_next()).await else {
+                break;
+            };
+            front_left -= usize::from(!matches!(&ended, Ok((node, _)) if behind(node)));
+            report(ended);
+        }
+        self.request(behind);
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline.into(), self.tasks.join_next()).await {
+            report(ended);
+        }
+        if !self.tasks.is_empty() {
+            tracing::warn!(
+                nodes = self.tasks.len(),
+                ?longest,
+                "the drain time is over: what is left is cut off"
+            );
+        }
+    }
+
+    fn request(&self, which: impl Fn(&NodeContext) -> bool) -> usize {
+        let chosen = self.nodes.iter().filter(|(node, _)| which(node));
+        chosen.map(|(_, trigger)| trigger.request()).count()
+    }
+}
+
+fn failure(ended: Result<(NodeContext, anyhow::Result<()>), JoinError>) -> Option<anyhow::Error> {
+    match ended {
+        Ok((_, Ok(()))) => None,
+        Ok((node, Err(error))) => Some(error.context(format!("{} failed", node.id))),
+        Err(panic) => Some(anyhow::Error::new(panic).context("a node failed")),
+    }
+}
+
+fn report(ended: Result<(NodeContext, anyhow::Result<()>), JoinError>) {
+    if let Some(error) = failure(ended) {
+        tracing::error!("while draining: {error:#}");
+    }
+}
+
+/// Never ends.
+async fn upkeep() {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tick.tick().await;
+        metric::upkeep();
+    }
+}
+
+/// What asks the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The tree for people's eyes.
+
+use figment::value::{Dict, Value};
+
+const MASK: &str = "***";
+
+/// What a key is called that holds a secret.
+const SECRET_NAMES: [&str; 5] = ["secret", "password", "token", "api_key", "private_key"];
+
+/// The same tree; what is secret by its name, and passwords inside URLs, replaced by `***`.
+pub(super) fn masked(table: Dict) -> Dict {
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            let value = if is_secret(&key) { hidden(value) } else { shown(value) };
+            (key, value)
+        })
+        .collect()
+}
+
+/// `secret`, `api_keys`, `redis_password`; but not `token_ttl_ms`, nor a file's name.
+fn is_secret(key: &str) -> bool {
+    let singular = key.strip_suffix('s').unwrap_or(key);
+    SECRET_NAMES.iter().any(|name| singular == *name || singular.ends_with(&format!("_{name}")))
+}
+
+fn hidden(value: Value) -> Value {
+    match value {
+        Value::String(tag, text) if text.is_empty() => Value::String(tag, text),
+        Value::String(tag, _) => Value::String(tag, MASK.into()),
+        Value::Array(tag, items) => Value::Array(tag, items.into_iter().map(hidden).collect()),
+        Value::Dict(tag, inner) => {
+            Value::Dict(tag, inner.into_iter().map(|(key, value)| (key, hidden(value))).collect())
+        }
+        // A number may be a secret too: text that the environment's reader took for a number.
+        other @ (Value::Bool(..) | Value::Empty(..)) => other,
+        other => Value::String(other.tag(), MASK.into()),
+    }
+}
+
+fn shown(value: Value) -> Value {
+    match value {
+        Value::Dict(tag, inner) => Value::Dict(tag, masked(inner)),
+        Value::Array(tag, items) => Value::Array(tag, items.into_iter().map(shown).collect()),
+        Value::String(tag, text) => Value::String(tag, without_password(text)),
+        other => other,
+    }
+}
+
+/// `redis://user:***@host`.
+fn without_password(text: String) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
+        Some((user, host)) => format!("{scheme}://{user}:{MASK}@{host}{path}"),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_their_names() {
+        assert!(["secret", "api_keys", "token_secret", "redis_password"].into_iter().all(is_secret));
+        assert!(!["port", "token_ttl_ms", "secret_file", "weight"].into_iter().any(is_secret));
+    }
+
+    #[test]
+    fn a_password_inside_a_url_is_masked() {
+        assert_eq!(without_password("redis://me:pass@host:1/0".into()), "redis://me:***@host:1/0");
+        assert_eq!(without_password("http://host:1/a@b:c".into()), "http://host:1/a@b:c");
+    }
+}

@@ -1,0 +1,113 @@
+//! The tables of `cluster.toml`: what all roles share.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::Secret;
+
+/// Everything that stands in `cluster.toml`.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Which of several clusters on one host this is.
+    pub instance: InstanceSettings,
+    /// The cluster as a whole.
+    pub cluster: ClusterSettings,
+    /// Logs.
+    pub log: LogSettings,
+    /// The implementation of the roster.
+    pub roster: RosterSettings,
+    /// The implementation of the store.
+    pub store: StoreSettings,
+    /// The implementation of the relay.
+    pub relay: RelaySettings,
+}
+
+/// `[instance]`: keeps several clusters on one host apart.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceSettings {
+    /// A directory below `data_dir`; empty: `data_dir` itself.
+    pub namespace: String,
+    /// Added to every port.
+    pub port_offset: u16,
+}
+
+/// `[cluster]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    /// Whether all roles run in one process.
+    pub embedded: bool,
+    /// Where files are kept; relative to the working directory.
+    pub data_dir: PathBuf,
+    /// What nodes show one another; empty in an embedded cluster: made at the first start.
+    pub secret: Secret,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged: `info`, or `info,spear=debug`.
+    pub level: String,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+macro_rules! seam {
+    ($settings:ident, $kind:ident, $only:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $settings {
+            /// Which implementation.
+            pub kind: $kind,
+        }
+
+        #[doc = "The implementations."]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $kind {
+            /// Within one process.
+            $only,
+        }
+    };
+}
+
+seam!(RosterSettings, RosterKind, Embedded, "`[roster]`: who is in the cluster.");
+seam!(StoreSettings, StoreKind, Sqlite, "`[store]`: what is kept.");
+seam!(RelaySettings, RelayKind, Embedded, "`[relay]`: hints from spear to spear.");
+
+impl Shared {
+    /// The directory of this instance.
+    pub fn data_dir(&self) -> PathBuf {
+        self.cluster.data_dir.join(&self.instance.namespace)
+    }
+
+    /// The embedded cluster, kept in `directory`.
+    pub(crate) fn embedded_in(directory: &Path) -> Self {
+        Self {
+            instance: InstanceSettings::default(),
+            cluster: ClusterSettings {
+                embedded: true,
+                data_dir: directory.to_owned(),
+                secret: Secret::default(),
+            },
+            log: LogSettings { format: LogFormat::Pretty, level: "info".into() },
+            roster: RosterSettings { kind: RosterKind::Embedded },
+            store: StoreSettings { kind: StoreKind::Sqlite },
+            relay: RelaySettings { kind: RelayKind::Embedded },
+        }
+    }
+}
