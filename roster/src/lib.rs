@@ -6,7 +6,7 @@
 //! | `snapshot.rs` | [`Snapshot`]: all live nodes at one moment |
 //! | `path.rs` | which paths, names and contents a roster takes |
 //! | `embedded/` | everything in one process, persistent nodes under the data directory |
-//! | `conformance.rs` | what every implementation must do; each runs it in its tests |
+//! | `conformance/` | what every implementation must do; each runs it in its tests |
 
 mod embedded;
 mod path;

@@ -1,6 +1,6 @@
 //! Persistent nodes in `roster.db`.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Mutex;
@@ -15,6 +15,9 @@ const FILE_NAME: &str = "roster.db";
 
 /// The version of the tables below; a file with a greater one was written by a newer build.
 const SCHEMA_VERSION: i64 = 1;
+
+/// How long opening waits for a process that is just ending.
+const OPEN_WAIT: Duration = Duration::from_millis(500);
 
 /// One connection, used by one blocking task at a time. Those who wait are served in their order.
 #[derive(Debug, Clone)]
@@ -148,6 +151,7 @@ fn open(directory: &Path) -> Result<Connection, RosterError> {
 /// Exclusive from the first access on: members and elections live in one process, so a second one must not start.
 fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
+    connection.busy_timeout(OPEN_WAIT)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
