@@ -82,7 +82,8 @@ impl TicketKey {
             ..Header::new(Algorithm::HS256)
         };
         // Encoding fails where claims cannot be JSON or the key is of another family: neither can be the case here.
-        jsonwebtoken::encode(&header, claims, &self.encoding).expect("plain claims are signed with an HMAC key")
+        jsonwebtoken::encode(&header, claims, &self.encoding)
+            .expect("plain claims are signed with an HMAC key")
     }
 }
 
@@ -188,7 +189,10 @@ mod tests {
     fn a_plain_token_of_the_same_secret_is_no_ticket() {
         let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) };
         let token = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(b"s")).expect("signs");
-        assert_eq!(TicketKeys::new([TicketKey::new("k1", b"s")]).verify(&token, 0), Err(TicketError::Invalid));
+        assert_eq!(
+            TicketKeys::new([TicketKey::new("k1", b"s")]).verify(&token, 0),
+            Err(TicketError::Invalid)
+        );
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! What one node tells another over the relay.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::{
+    Conversation, Device, Group, Incarnation, NodeRef, User,
+    proto::relay::{self as proto, envelope},
+};
+
+/// The version of the envelope that this build writes.
+const ENVELOPE_VERSION: u32 = 1;
+
+/// A hint that has been decoded: who published it, its number, and what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hint {
+    /// Who published it.
+    pub publisher: NodeRef,
+    /// Its number from this publisher to this target: 1, 2, 3 …
+    pub number: u64,
+    /// The start of the target node that it was meant for.
+    pub target_incarnation: Incarnation,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// What a hint says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// A message was stored.
+    Message(MessageHint),
+    /// Somebody joined or left a group.
+    Membership(MembershipChange),
+    /// Older connections of a device are to be closed.
+    Kick(Kick),
+    /// A spear checks its own path through the relay.
+    Probe(u64),
+}
+
+/// A message was stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageHint {
+    /// Where.
+    pub conversation: Conversation,
+    /// Its place there.
+    pub seq: u64,
+    /// The group's members version when it was appended; 0 for two users.
+    pub members_version: u64,
+    /// The session that sent it (it has the message by its acknowledgement); 0 for a back end.
+    pub origin_session: u64,
+    /// When it was stored, milliseconds since the Unix epoch.
+    pub sent_at: i64,
+    /// The payload of the `message` event, encoded once and shared.
+    pub json: Bytes,
+}
+
+/// Members of a group changed: the target's own users among `users` are to be looked at again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MembershipChange {
+    /// Which group.
+    pub group: Group,
+    /// Its members version after the change.
+    pub members_version: u64,
+    /// Who joined or left.
+    pub users: Vec<User>,
+}
+
+/// Connections of a device with an epoch below `below_epoch` are to be closed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kick {
+    /// Whose.
+    pub user: User,
+    /// Which device.
+    pub device: Device,
+    /// The epoch of the connection that replaces them; `u64::MAX` closes all.
+    pub below_epoch: u64,
+    /// The `reason` of the `kicked` event.
+    pub reason: String,
+}
+
+/// Why bytes from the relay are not a hint.
+#[derive(Debug, thiserror::Error)]
+pub enum HintError {
+    /// Not protobuf, or cut short.
+    #[error("the envelope cannot be decoded: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// A field does not hold what it must.
+    #[error("the envelope's {field} is not valid: {reason}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A payload that this build does not know: a newer node sent it.
+    #[error("the envelope (version {0}) has no payload that this build knows")]
+    Unknown(u32),
+}
+
+fn field<T, E: std::fmt::Display>(field: &'static str, parsed: Result<T, E>) -> Result<T, HintError> {
+    parsed.map_err(|reason| HintError::Field { field, reason: reason.to_string() })
+}
+
+impl Hint {
+    /// The bytes that travel.
+    pub fn encode(self) -> Bytes {
+        let payload = match self.payload {
+            Payload::Message(message) => envelope::Payload::Appended(proto::Appended {
+                conversation: message.conversation.to_string(),
+                seq: message.seq,
+                members_version: message.members_version,
+                origin_session: message.origin_session,
+                json: message.json,
+                sent_at: message.sent_at,
+            }),
+            Payload::Membership(change) => envelope::Payload::Membership(proto::Membership {
+                group: change.group.to_string(),
+                members_version: change.members_version,
+                users: change.users.iter().map(ToString::to_string).collect(),
+            }),
+            Payload::Kick(kick) => envelope::Payload::Kick(proto::Kick {
+                user: kick.user.to_string(),
+                device: kick.device.to_string(),
+                below_epoch: kick.below_epoch,
+                reason: kick.reason,
+            }),
+            Payload::Probe(number) => envelope::Payload::Probe(proto::Probe { number }),
+        };
+        let envelope = proto::Envelope {
+            version: ENVELOPE_VERSION,
+            publisher: self.publisher.id.to_string(),
+            publisher_incarnation: self.publisher.incarnation.0,
+            number: self.number,
+            target_incarnation: self.target_incarnation.0,
+            payload: Some(payload),
+        };
+        envelope.encode_to_vec().into()
+    }
+
+    /// Reads what [`Hint::encode`] wrote; payload bytes are shared with `bytes`, not copied.
+    ///
+    /// # Errors
+    /// [`HintError`] says which field is wrong.
+    pub fn decode(bytes: Bytes) -> Result<Self, HintError> {
+        let envelope = proto::Envelope::decode(bytes)?;
+        let payload = match envelope.payload.ok_or(HintError::Unknown(envelope.version))? {
+            envelope::Payload::Appended(appended) => Payload::Message(MessageHint {
+                conversation: field("conversation", appended.conversation.parse())?,
+                seq: appended.seq,
+                members_version: appended.members_version,
+                origin_session: appended.origin_session,
+                json: appended.json,
+                sent_at: appended.sent_at,
+            }),
+            envelope::Payload::Membership(membership) => Payload::Membership(MembershipChange {
+                group: field("group", membership.group.parse())?,
+                members_version: membership.members_version,
+                users: membership
+                    .users
+                    .iter()
+                    .map(|user| field("users", user.parse()))
+                    .collect::<Result<_, _>>()?,
+            }),
+            envelope::Payload::Kick(kick) => Payload::Kick(Kick {
+                user: field("user", kick.user.parse())?,
+                device: field("device", kick.device.parse())?,
+                below_epoch: kick.below_epoch,
+                reason: kick.reason,
+            }),
+            envelope::Payload::Probe(probe) => Payload::Probe(probe.number),
+        };
+        Ok(Self {
+            publisher: NodeRef {
+                id: envelope.publisher.into(),
+                incarnation: Incarnation(envelope.publisher_incarnation),
+            },
+            number: envelope.number,
+            target_incarnation: Incarnation(envelope.target_incarnation),
+            payload,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(payload: Payload) -> Hint {
+        let publisher = NodeRef { id: "spear-1".into(), incarnation: Incarnation(7) };
+        Hint { publisher, number: 3, target_incarnation: Incarnation(9), payload }
+    }
+
+    #[test]
+    fn every_payload_survives_its_bytes() {
+        let name = |text: &str| User::new(text).expect("a name");
+        let payloads = [
+            Payload::Message(MessageHint {
+                conversation: Conversation::direct(name("b"), name("a:1")),
+                seq: 4,
+                members_version: 0,
+                origin_session: 11,
+                sent_at: 12,
+                json: Bytes::from_static(b"{}"),
+            }),
+            Payload::Membership(MembershipChange {
+                group: "team".parse().expect("a name"),
+                members_version: 5,
+                users: vec![name("a")],
+            }),
+            Payload::Kick(Kick {
+                user: name("a"),
+                device: Device::default(),
+                below_epoch: 2,
+                reason: "replaced".into(),
+            }),
+            Payload::Probe(1),
+        ];
+        for payload in payloads {
+            let sent = hint(payload);
+            assert_eq!(Hint::decode(sent.clone().encode()).expect("our own bytes"), sent);
+        }
+    }
+
+    #[test]
+    fn broken_bytes_are_refused_not_guessed() {
+        let whole = hint(Payload::Probe(1)).encode();
+        assert!(Hint::decode(whole.slice(..whole.len() - 1)).is_err());
+        assert!(matches!(Hint::decode(Bytes::new()), Err(HintError::Unknown(0))));
+    }
+}

@@ -1,0 +1,51 @@
+//! A stored message, and the `message` event made of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Conversation, Device, Group, MessageId, Room, User};
+
+/// Where a message is sent: `{"user": …}`, `{"group": …}` or `{"room": …}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Destination {
+    /// One user (may be the sender).
+    User(User),
+    /// All members of a group.
+    Group(Group),
+    /// Everybody who is in a room now; nothing is stored.
+    Room(Room),
+}
+
+/// A message as it is stored; serialised, it is the payload of the `message` event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Message {
+    /// The conversation that it belongs to.
+    pub conversation: Conversation,
+    /// Its place in the conversation: 1, 2, 3 … without holes.
+    pub seq: u64,
+    /// Unique in the cluster.
+    pub id: MessageId,
+    /// The sender's own id for it, if one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cid: Option<Arc<str>>,
+    /// Who wrote it.
+    pub from: User,
+    /// The device that it came from; absent where a back end sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// What the sender addressed.
+    pub to: Destination,
+    /// The kind of message; `text` where the sender named none.
+    #[serde(rename = "type")]
+    pub kind: Arc<str>,
+    /// Any JSON, as the sender wrote it.
+    pub body: Arc<RawValue>,
+    /// Milliseconds since the Unix epoch; never decreases with `seq`.
+    pub sent_at: i64,
+    /// The session that sent it, 0 for a back end. Not part of the event.
+    #[serde(skip)]
+    pub origin_session: u64,
+}
