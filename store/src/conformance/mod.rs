@@ -1,0 +1,188 @@
+//! What every implementation of the store must do, and the macro that makes a test of each case.
+//!
+//! | file | what |
+//! |---|---|
+//! | `support.rs` | names, messages and short calls for the cases |
+//! | `order.rs` | `seq` and `sent_at` |
+//! | `duplicates.rs` | the same `cid`, the same id |
+//! | `refusals.rs` | who may not write |
+//! | `groups.rs`, `members.rs` | settings; spans, also while others write |
+//! | `pages.rs` | reading, finding by time |
+//! | `inboxes.rs` | inboxes, their versions, read marks |
+//! | `connections.rs` | epochs and presence |
+//! | `cursors.rs` | what a device has confirmed |
+//! | `routing.rs` | which nodes are told |
+//! | `reports.rs` | the nodes' last reports |
+//! | `durability.rs` | what is there after closing and opening again |
+//!
+//! An implementation's test file says `store::conformance!(MyPlace::new());` and gets one `#[tokio::test]` a case.
+
+use async_trait::async_trait;
+
+use crate::Store;
+
+pub mod connections;
+pub mod cursors;
+pub mod duplicates;
+pub mod durability;
+pub mod groups;
+pub mod inboxes;
+pub mod members;
+pub mod order;
+pub mod pages;
+pub mod refusals;
+pub mod reports;
+pub mod routing;
+pub mod support;
+
+/// Where a case's store is kept: empty at first, and nobody else's.
+#[async_trait]
+pub trait Place: Send + Sync + 'static {
+    /// The implementation.
+    type Store: Store;
+
+    /// Opens what is kept here. Called again only after the store that it answered before was dropped.
+    async fn open(&self) -> Self::Store;
+}
+
+/// Makes a test of each case; the expression makes a new, empty [`Place`](crate::conformance::Place).
+#[macro_export]
+macro_rules! conformance {
+    ($place:expr) => {
+        $crate::conformance_theme!(
+            $place,
+            order {
+                seq_has_no_holes_under_concurrent_appends,
+                a_batch_keeps_its_order,
+                conversations_count_by_themselves,
+                sent_at_never_decreases_with_seq,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            duplicates {
+                a_repeated_cid_is_stored_once,
+                a_cid_counts_for_one_user_in_one_conversation,
+                a_repeated_cid_within_a_batch_is_stored_once,
+                a_repeated_id_is_stored_once,
+                a_late_id_is_not_a_repeated_one,
+                concurrent_repeats_are_stored_once,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            refusals {
+                a_group_that_does_not_exist_takes_nothing,
+                only_members_write_unless_the_system_does,
+                an_older_connection_may_not_write,
+                a_refusal_does_not_take_the_others,
+                the_first_reason_is_given,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            groups {
+                settings_are_kept_and_changed,
+                a_group_made_again_goes_on_counting,
+                deleting_removes_everybody,
+                members_come_in_pages,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            members {
+                a_span_holds_what_was_written_meanwhile,
+                coming_back_makes_another_span,
+                leaving_before_any_message_leaves_nothing,
+                changes_name_whom_they_changed,
+                nobody_sees_half_a_change_while_others_write,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            pages {
+                everything_of_a_message_is_kept,
+                forwards_from_the_beginning,
+                backwards_from_the_end,
+                an_interval_bounds_both_ways,
+                bytes_bound_a_page,
+                nothing_is_an_empty_page,
+                many_requests_keep_their_order,
+                heads_tell_how_far_it_has_come,
+                a_time_leads_to_a_seq,
+                names_with_colons_are_different_conversations,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            inboxes {
+                a_message_appears_in_both_inboxes,
+                writing_to_oneself_appears_once,
+                groups_appear_and_stay,
+                each_change_is_a_new_version,
+                a_version_is_never_newer_than_what_is_read_after_it,
+                writing_moves_the_read_mark,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            connections {
+                epochs_grow_with_each_connection,
+                a_further_device_is_born_when_it_first_connects,
+                presence_follows_connections,
+                an_old_connection_ends_nothing,
+                a_new_start_of_a_node_ends_what_the_old_one_held,
+                a_late_call_of_an_old_start_holds_nothing,
+                concurrent_connections_get_different_epochs,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            cursors { cursors_only_go_forwards, each_device_has_its_own, an_older_connection_moves_nothing }
+        );
+        $crate::conformance_theme!(
+            $place,
+            routing {
+                a_direct_message_goes_to_the_nodes_of_both,
+                interest_is_registered_and_withdrawn,
+                each_change_of_nodes_is_a_new_version,
+                an_append_answers_a_version_that_is_not_older,
+                interest_counts_for_one_start_of_a_node,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            reports { the_last_report_of_each_node_is_kept, a_late_report_of_an_old_start_is_dropped }
+        );
+        $crate::conformance_theme!(
+            $place,
+            durability {
+                messages_are_there_again,
+                duplicates_are_known_again,
+                groups_and_spans_are_there_again,
+                devices_are_known_again,
+                versions_do_not_go_back,
+            }
+        );
+    };
+}
+
+/// One theme of [`conformance!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_theme {
+    ($place:expr, $theme:ident { $($case:ident),* $(,)? }) => {
+        mod $theme {
+            #[allow(unused_imports, reason = "the expression may need names of the file")]
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let place = $place;
+                    $crate::conformance::$theme::$case(&place).await;
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,146 @@
+//! Devices: presence by node incarnation and device epoch, cursors, routing.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use wire::{Conversation, Device, Group, NodeRef, User};
+
+use crate::StoreError;
+
+/// One device of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceKey {
+    /// Whose.
+    pub user: User,
+    /// Which.
+    pub device: Device,
+}
+
+/// A device connects to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// Which device.
+    pub key: DeviceKey,
+    /// To which start of which node.
+    pub node: NodeRef,
+}
+
+/// What the store knows about a device that connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// Of this connection: greater than of any earlier one of the device. Older ones may neither send nor move cursors.
+    pub epoch: u64,
+    /// The time from which on messages are this device's, for conversations without a cursor: 0 (the beginning of
+    /// retention) for a user's first device, the time of its first connection for a further one. By the store's clock.
+    pub born_at: i64,
+    /// Whether the device was known before.
+    pub known: bool,
+    /// The node that held the device until now, and its epoch there, if it was not released.
+    pub previous: Option<(NodeRef, u64)>,
+}
+
+/// A connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disconnect {
+    /// Which device.
+    pub key: DeviceKey,
+    /// The epoch of the connection that ends; a newer one stays.
+    pub epoch: u64,
+}
+
+/// A device holds everything of a conversation up to `seq`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorMove {
+    /// Which device.
+    pub key: DeviceKey,
+    /// The epoch of its connection; with an older one the move is ignored.
+    pub epoch: u64,
+    /// The new cursors; one that would go back is ignored.
+    pub cursors: Vec<(Conversation, u64)>,
+}
+
+/// What a device has confirmed, by conversation.
+pub type Cursors = BTreeMap<Conversation, u64>;
+
+/// One device of a user, as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicePresence {
+    /// Which.
+    pub device: Device,
+    /// The node that holds its connection. Whether that start of the node is alive, the roster knows.
+    pub node: NodeRef,
+    /// Since when, milliseconds since the Unix epoch.
+    pub since_at: i64,
+}
+
+/// A user's connected devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserPresence {
+    /// Connected ones, by name.
+    pub devices: Vec<DevicePresence>,
+    /// When a connection of the user last began or ended; `None` where the user never connected.
+    pub last_seen_at: Option<i64>,
+}
+
+/// A node begins or ends to hold online members of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterestChange {
+    /// Which group.
+    pub group: Group,
+    /// Whether it holds one.
+    pub interested: bool,
+}
+
+/// Connections, cursors and routing. Presence and interest need not survive a crash of the store's machine: nodes assert
+/// them again.
+#[async_trait]
+pub trait Devices: Send + Sync + 'static {
+    /// A new start of a node: forgets presence and interest of its earlier starts.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn enter(&self, node: &NodeRef) -> Result<(), StoreError>;
+
+    /// Registers connections; from the answer on, [`crate::Messages::append`] routes to the node. Durable as to epochs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn connect(&self, batch: Vec<Connect>) -> Result<Vec<Connected>, StoreError>;
+
+    /// Ends connections.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError>;
+
+    /// What a device has confirmed; empty where nothing is known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError>;
+
+    /// Moves cursors forwards.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<(), StoreError>;
+
+    /// Registers which groups a node wants hints of. From the answer on, appends to these groups answer a routing version
+    /// that is not older than this change.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn set_interest(&self, node: &NodeRef, changes: Vec<InterestChange>) -> Result<(), StoreError>;
+
+    /// The routing of each group: its version and the interested nodes, read at one moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn routing(&self, groups: Vec<Group>) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError>;
+
+    /// Who is connected where.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn presence(&self, users: Vec<User>) -> Result<Vec<UserPresence>, StoreError>;
+}

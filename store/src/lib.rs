@@ -1,0 +1,61 @@
+//! The truth: messages, groups, cursors and presence.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lib.rs` | [`Store`], [`StoreError`] |
+//! | `messages.rs` | [`Messages`]: append in batches, pages, heads, inboxes |
+//! | `groups.rs` | [`Groups`]: groups, members and their spans |
+//! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
+//! | `reports.rs` | [`Reports`]: the last state that each node reported |
+//! | `sqlite/` | the embedded implementation |
+//! | `conformance/` | what every implementation must do; each runs it in its tests |
+//!
+//! Every method takes or answers a batch where callers have many, so that an implementation can do one round trip and one
+//! wait for durability. What a method has answered is durable, unless its doc says otherwise.
+
+mod devices;
+mod groups;
+mod messages;
+mod reports;
+mod sqlite;
+
+pub mod conformance;
+
+pub use devices::{
+    Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, InterestChange,
+    UserPresence,
+};
+pub use groups::{GroupRecord, Groups, MemberPage, MembersChanged, Span, UserGroup};
+pub use messages::{
+    Append, AppendRefusal, Appended, Author, Direction, Head, Inbox, Messages, Page, PageRequest, Routing,
+};
+pub use reports::{Report, Reports};
+pub use sqlite::{SqliteOptions, SqliteStore};
+
+/// Everything that is kept.
+pub trait Store: Messages + Groups + Devices + Reports {}
+impl<T: Messages + Groups + Devices + Reports> Store for T {}
+
+/// Why the store could not do a whole call. Single refusals within a batch have types of their own.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be done now, or it is not known whether it was done; the same call may be made again.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// Another process has it open.
+    #[error("{0} is locked by another process: only one may use it")]
+    Locked(String),
+    /// It was written by a newer version of the program.
+    #[error("{place} has schema version {found}; this program knows up to {known}: use a newer program")]
+    Schema {
+        /// Which file or server.
+        place: String,
+        /// The version found.
+        found: u64,
+        /// The newest version that this program knows.
+        known: u64,
+    },
+    /// What is stored cannot be read.
+    #[error("the store holds something that cannot be read: {0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,71 @@
+//! What the writer remembers of conversations, and how it is written back.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+use wire::Conversation;
+
+use super::failure::{signed, unsigned};
+
+/// A conversation's row, as the transaction under way sees it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) last_seq: u64,
+    pub(super) last_at: i64,
+    pub(super) max_id: u64,
+    pub(super) first_read: u64,
+    pub(super) second_read: u64,
+    pub(super) members_version: u64,
+    /// There is a group of this name now.
+    pub(super) is_group: bool,
+    /// Differs from what the table holds.
+    pub(super) dirty: bool,
+}
+
+pub(super) fn find(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Option<Row>> {
+    connection
+        .prepare_cached(
+            "SELECT id, last_seq, last_at, max_id, first_read, second_read, members_version,
+                    EXISTS (SELECT 1 FROM chat_group WHERE conversation = id)
+             FROM conversation WHERE name = ?1",
+        )?
+        .query_row([conversation.to_string()], |row| {
+            Ok(Row {
+                id: row.get(0)?,
+                last_seq: unsigned(row, 1)?,
+                last_at: row.get(2)?,
+                max_id: unsigned(row, 3)?,
+                first_read: unsigned(row, 4)?,
+                second_read: unsigned(row, 5)?,
+                members_version: unsigned(row, 6)?,
+                is_group: row.get(7)?,
+                dirty: false,
+            })
+        })
+        .optional()
+}
+
+pub(super) fn create(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Row> {
+    connection
+        .prepare_cached("INSERT INTO conversation (name) VALUES (?1)")?
+        .execute([conversation.to_string()])?;
+    Ok(Row { id: connection.last_insert_rowid(), ..Row::default() })
+}
+
+pub(super) fn save(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE conversation SET last_seq = :last_seq, last_at = :last_at, max_id = :max_id,
+                    first_read = :first_read, second_read = :second_read, members_version = :members_version
+             WHERE id = :id",
+        )?
+        .execute(named_params! {
+            ":id": row.id,
+            ":last_seq": signed(row.last_seq),
+            ":last_at": row.last_at,
+            ":max_id": signed(row.max_id),
+            ":first_read": signed(row.first_read),
+            ":second_read": signed(row.second_read),
+            ":members_version": signed(row.members_version),
+        })?;
+    Ok(())
+}

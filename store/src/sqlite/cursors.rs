@@ -1,0 +1,52 @@
+//! What each device has confirmed.
+
+use rusqlite::{Connection, params};
+
+use super::{
+    failure::{parsed, signed, unsigned},
+    job::{Operation, Weight},
+    live::Live,
+    unit::Unit,
+};
+use crate::{CursorMove, Cursors, DeviceKey};
+
+pub(super) struct MoveCursors(pub(super) Vec<CursorMove>);
+
+impl Operation for MoveCursors {
+    type Written = ();
+    type Answer = ();
+
+    fn weight(&self) -> Weight {
+        Weight { rows: self.0.iter().map(|moved| moved.cursors.len()).sum(), bytes: 0 }
+    }
+
+    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<()> {
+        for CursorMove { key, epoch, cursors } in &self.0 {
+            if *epoch < unit.epoch(key)? {
+                continue;
+            }
+            for (conversation, seq) in cursors {
+                let row = unit.row_or_new(conversation)?;
+                unit.connection
+                    .prepare_cached(
+                        "INSERT INTO cursor (user, device, conversation, seq) VALUES (?1, ?2, ?3, ?4)
+                         ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq",
+                    )?
+                    .execute(params![key.user.as_str(), key.device.as_str(), row.id, signed(*seq)])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(self, (): (), _: &mut Live) {}
+}
+
+pub(super) fn of(connection: &Connection, key: &DeviceKey) -> rusqlite::Result<Cursors> {
+    connection
+        .prepare_cached(
+            "SELECT name, seq FROM cursor JOIN conversation ON id = cursor.conversation
+             WHERE user = ?1 AND device = ?2",
+        )?
+        .query_map([key.user.as_str(), key.device.as_str()], |row| Ok((parsed(row, 0)?, unsigned(row, 1)?)))?
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! [`Devices`] in SQLite: connections and their epochs, routing.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use wire::{Group, NodeRef, User};
+
+use super::{
+    SqliteStore,
+    cursors::{self, MoveCursors},
+    failure::{signed, unsigned},
+    job::{Operation, Weight},
+    live::Live,
+    unit::Unit,
+};
+use crate::{
+    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, InterestChange, StoreError,
+    UserPresence,
+};
+
+#[async_trait]
+impl Devices for SqliteStore {
+    async fn enter(&self, node: &NodeRef) -> Result<(), StoreError> {
+        self.live.write().enter(node);
+        Ok(())
+    }
+
+    async fn connect(&self, batch: Vec<Connect>) -> Result<Vec<Connected>, StoreError> {
+        self.write(ConnectBatch(batch)).await
+    }
+
+    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {
+        self.write(DisconnectBatch(batch)).await
+    }
+
+    async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |connection| cursors::of(connection, &key)).await
+    }
+
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<(), StoreError> {
+        self.write(MoveCursors(batch)).await
+    }
+
+    async fn set_interest(&self, node: &NodeRef, changes: Vec<InterestChange>) -> Result<(), StoreError> {
+        self.live.write().interest.change(node, changes);
+        Ok(())
+    }
+
+    async fn routing(&self, groups: Vec<Group>) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError> {
+        let live = self.live.read();
+        Ok(groups.iter().map(|group| live.interest.routing(group)).collect())
+    }
+
+    async fn presence(&self, users: Vec<User>) -> Result<Vec<UserPresence>, StoreError> {
+        let live = self.live.clone();
+        self.readers
+            .read(move |connection| {
+                let seen = users
+                    .iter()
+                    .map(|user| last_seen_at(connection, user))
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let live = live.read();
+                let present = users.iter().zip(seen).map(|(user, last_seen_at)| UserPresence {
+                    devices: live.presence.devices(user),
+                    last_seen_at,
+                });
+                Ok(present.collect())
+            })
+            .await
+    }
+}
+
+struct ConnectBatch(Vec<Connect>);
+
+/// What is durable of a connection; who held the device until now is found when it takes effect.
+struct Registered {
+    epoch: u64,
+    born_at: i64,
+    known: bool,
+    now: i64,
+}
+
+impl Operation for ConnectBatch {
+    type Written = Vec<Registered>;
+    type Answer = Vec<Connected>;
+
+    fn weight(&self) -> Weight {
+        Weight { rows: 2 * self.0.len(), bytes: 0 }
+    }
+
+    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<Vec<Registered>> {
+        self.0.iter().map(|connect| register(unit, &connect.key)).collect()
+    }
+
+    fn settle(self, written: Vec<Registered>, live: &mut Live) -> Vec<Connected> {
+        self.0
+            .iter()
+            .zip(written)
+            .map(|(connect, Registered { epoch, born_at, known, now })| {
+                let previous = live.presence.connect(&connect.key, &connect.node, epoch, now);
+                Connected { epoch, born_at, known, previous }
+            })
+            .collect()
+    }
+}
+
+fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered> {
+    let (user, device) = (key.user.as_str(), key.device.as_str());
+    let stored = unit
+        .connection
+        .prepare_cached("SELECT epoch, born_at FROM device WHERE user = ?1 AND device = ?2")?
+        .query_row([user, device], |row| Ok((unsigned(row, 0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    let known = stored.is_some();
+    let (last_epoch, born_at) = match stored {
+        Some(stored) => stored,
+        None => (0, born_at(unit, user)?),
+    };
+    let epoch = last_epoch + 1;
+    unit.connection
+        .prepare_cached(
+            "INSERT INTO device (user, device, epoch, born_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
+        )?
+        .execute(params![user, device, signed(epoch), born_at])?;
+    unit.set_epoch(key, epoch);
+    see(unit, &key.user)?;
+    Ok(Registered { epoch, born_at, known, now: unit.now })
+}
+
+/// A user's first device owns everything that is kept, a further one what comes from now on.
+fn born_at(unit: &Unit<'_>, user: &str) -> rusqlite::Result<i64> {
+    let first =
+        !unit.connection.prepare_cached("SELECT 1 FROM device WHERE user = ?1 LIMIT 1")?.exists([user])?;
+    Ok(if first { 0 } else { unit.now })
+}
+
+struct DisconnectBatch(Vec<Disconnect>);
+
+impl Operation for DisconnectBatch {
+    type Written = ();
+    type Answer = ();
+
+    fn weight(&self) -> Weight {
+        Weight { rows: self.0.len(), bytes: 0 }
+    }
+
+    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<()> {
+        for Disconnect { key, epoch } in &self.0 {
+            // Its epoch was answered after it took effect, so memory knows the connection if it still stands.
+            let stands = unit.live.read().presence.holds(key, *epoch);
+            if stands {
+                see(unit, &key.user)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(self, (): (), live: &mut Live) {
+        for Disconnect { key, epoch } in &self.0 {
+            live.presence.disconnect(key, *epoch);
+        }
+    }
+}
+
+fn see(unit: &Unit<'_>, user: &User) -> rusqlite::Result<()> {
+    unit.connection
+        .prepare_cached(
+            "INSERT INTO seen (user, last_seen_at) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET last_seen_at = max(last_seen_at, excluded.last_seen_at)",
+        )?
+        .execute(params![user.as_str(), unit.now])
+        .map(drop)
+}
+
+fn last_seen_at(connection: &Connection, user: &User) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT last_seen_at FROM seen WHERE user = ?1")?
+        .query_row([user.as_str()], |row| row.get(0))
+        .optional()
+}

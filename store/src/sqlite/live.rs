@@ -1,0 +1,41 @@
+//! What need not survive the process: who is connected where, which node wants hints of which group, and versions.
+
+use wire::{NodeRef, User};
+
+use super::{interest::Interest, presence::Presence, versions::Versions};
+
+/// Changed after the commit of what it goes with and before the answer, so that a caller that was answered finds it, and
+/// nobody finds here what is not durable.
+pub(super) struct Live {
+    pub(super) presence: Presence,
+    pub(super) interest: Interest,
+    pub(super) inboxes: Versions,
+}
+
+impl Live {
+    /// `version` is greater than or equal to every version that an earlier process gave out.
+    pub(super) fn new(version: u64) -> Self {
+        Self {
+            presence: Presence::default(),
+            interest: Interest::new(version),
+            inboxes: Versions::new(version),
+        }
+    }
+
+    /// A new start of a node.
+    pub(super) fn enter(&mut self, node: &NodeRef) {
+        self.presence.enter(node);
+        self.interest.enter(node);
+    }
+
+    /// The greatest version given out.
+    pub(super) fn version(&self) -> u64 {
+        self.interest.version().max(self.inboxes.version())
+    }
+
+    /// Bumps the inboxes of users, and answers the nodes that hold their devices.
+    pub(super) fn bump<'a>(&mut self, users: impl Iterator<Item = &'a User> + Clone) -> Vec<NodeRef> {
+        users.clone().for_each(|user| self.inboxes.bump(user));
+        self.presence.nodes(users)
+    }
+}

@@ -1,0 +1,143 @@
+//! The embedded store: SQLite in one directory that one process opens.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | [`SqliteStore`]: opening, asking, closing |
+//! | `options.rs` | [`SqliteOptions`] |
+//! | `schema.rs`, `schema_1.sql` | the tables and their versions |
+//! | `writer.rs` | the one thread that writes, many calls in one transaction |
+//! | `job.rs` | what it is asked to do; `unit.rs`: what it works with meanwhile |
+//! | `conversations.rs` | rows of conversations that it remembers |
+//! | `append.rs`, `duplicates.rs` | appending; what was stored before |
+//! | `readers.rs` | connections that read |
+//! | `messages.rs`, `pages.rs`, `rows.rs` | reading messages, inboxes, read marks |
+//! | `groups.rs`, `members.rs` | groups; changes of members |
+//! | `devices.rs`, `cursors.rs` | connections and epochs; cursors |
+//! | `live.rs`: `presence.rs`, `interest.rs`, `versions.rs` | what does not survive the process |
+//! | `reports.rs` | the nodes' last reports |
+//! | `cache.rs`, `failure.rs` | a bounded map; errors and columns |
+
+mod append;
+mod cache;
+mod conversations;
+mod cursors;
+mod devices;
+mod duplicates;
+mod failure;
+mod groups;
+mod interest;
+mod job;
+mod live;
+mod members;
+mod messages;
+mod options;
+mod pages;
+mod presence;
+mod readers;
+mod reports;
+mod rows;
+mod schema;
+mod unit;
+mod versions;
+mod writer;
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+
+pub use self::options::SqliteOptions;
+use self::{
+    job::{Job, Operation, Task},
+    live::Live,
+    readers::Readers,
+    reports::LastReports,
+    writer::Writer,
+};
+use crate::StoreError;
+
+/// The file in the directory that holds everything; SQLite adds `-wal` and `-shm` beside it.
+const FILE: &str = "store.sqlite";
+/// The file that is locked while the directory is in use.
+const LOCK: &str = "store.lock";
+/// How long a call waits for a place in the writer's queue, milliseconds; then it is refused.
+const QUEUE_WAIT_MS: u64 = 10_000;
+
+/// The store of one process, in a directory.
+///
+/// One thread writes; it puts what gathers meanwhile into one transaction, and answers after the disk has confirmed it.
+/// Dropping the store does what is queued, closes the files and unlocks the directory; it blocks until then.
+pub struct SqliteStore {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    writer: Option<thread::JoinHandle<()>>,
+    readers: Readers,
+    live: Arc<RwLock<Live>>,
+    reports: Mutex<LastReports>,
+    /// Last, so that it is released when everything else is closed.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] where another store has the directory open, [`StoreError::Schema`] where a newer program
+    /// wrote it, [`StoreError::Corrupt`] where it is not a store, [`StoreError::Unavailable`] where the disk does not work.
+    pub fn open(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let unavailable =
+            |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", dir.display()));
+        fs::create_dir_all(dir).map_err(unavailable)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join(LOCK))
+            .map_err(unavailable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(dir.display().to_string())),
+            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+        }
+        let path = dir.join(FILE);
+        let connection = schema::open_writer(&path, options.cache_kib, options.max_pages)?;
+        let readers = Readers::new(path, options.readers, options.cache_kib);
+        let (queue, jobs) = mpsc::channel(options.queue);
+        let writer = Writer::new(connection, options)?;
+        let live = writer.live();
+        let writer = Some(writer.spawn(jobs).map_err(unavailable)?);
+        let reports = Mutex::new(LastReports::default());
+        Ok(Self { queue: Some(queue), writer, readers, live, reports, _lock: lock })
+    }
+
+    /// Has the writer do it; answers once it is durable.
+    async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer, StoreError> {
+        let stopped = || StoreError::Unavailable("the writer has stopped: restart the program".into());
+        let (task, answer) = Task::new(operation);
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        match queue.send_timeout(Box::new(task), Duration::from_millis(QUEUE_WAIT_MS)).await {
+            Ok(()) => {}
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                return Err(StoreError::Unavailable("too many changes are waiting; try again".into()));
+            }
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(stopped()),
+        }
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer of the store ended with a panic");
+        }
+    }
+}
