@@ -7,25 +7,28 @@ use wire::{Incarnation, NodeRecord, NodeRef, NodeState, Role};
 /// The live nodes, by role and id. Iterates in that order, so that everybody who has the same snapshot sees the same.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    nodes: BTreeMap<(Role, Arc<str>), Arc<NodeRecord>>,
+    /// A role without nodes has no entry.
+    roles: BTreeMap<Role, BTreeMap<Arc<str>, Arc<NodeRecord>>>,
 }
 
 impl Snapshot {
     /// A snapshot of these nodes; a later one of the same role and id replaces an earlier one.
     pub fn new(records: impl IntoIterator<Item = NodeRecord>) -> Self {
-        let nodes =
-            records.into_iter().map(|record| ((record.role, record.id.clone()), Arc::new(record))).collect();
-        Self { nodes }
+        let mut roles = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for record in records {
+            roles.entry(record.role).or_default().insert(record.id.clone(), Arc::new(record));
+        }
+        Self { roles }
     }
 
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
-        self.nodes.values()
+        self.roles.values().flat_map(BTreeMap::values)
     }
 
     /// The nodes of one role.
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &Arc<NodeRecord>> {
-        self.nodes.values().filter(move |record| record.role == role)
+        self.roles.get(&role).into_iter().flat_map(BTreeMap::values)
     }
 
     /// The nodes of one role that take new work: up, with a weight above 0.
@@ -35,7 +38,7 @@ impl Snapshot {
 
     /// One node.
     pub fn get(&self, role: Role, id: &str) -> Option<&Arc<NodeRecord>> {
-        self.nodes.get(&(role, Arc::from(id)))
+        self.roles.get(&role)?.get(id)
     }
 
     /// Whether this very start of a node of this role is alive.
@@ -46,5 +49,52 @@ impl Snapshot {
     /// The live incarnation of a node.
     pub fn incarnation(&self, role: Role, id: &str) -> Option<Incarnation> {
         self.get(role, id).map(|record| record.incarnation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(role: Role, id: &str, incarnation: u64) -> NodeRecord {
+        NodeRecord {
+            id: id.into(),
+            role,
+            incarnation: Incarnation(incarnation),
+            host: String::new(),
+            port: 0,
+            public_url: String::new(),
+            admin_url: String::new(),
+            weight: 1,
+            state: NodeState::Up,
+            version: String::new(),
+            started_at: 0,
+        }
+    }
+
+    #[test]
+    fn the_order_of_registration_does_not_show() {
+        let (a, b, c) =
+            (record(Role::Spear, "a", 1), record(Role::Spear, "b", 1), record(Role::Idgen, "c", 1));
+        let snapshot = Snapshot::new([b.clone(), a.clone(), c.clone()]);
+        assert_eq!(snapshot, Snapshot::new([c, a, b]));
+        assert_eq!(snapshot.nodes().map(|node| &*node.id).collect::<Vec<_>>(), ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn only_what_takes_new_work_is_available() {
+        let draining = NodeRecord { state: NodeState::Draining, ..record(Role::Spear, "draining", 1) };
+        let weightless = NodeRecord { weight: 0, ..record(Role::Spear, "weightless", 1) };
+        let snapshot = Snapshot::new([draining, weightless, record(Role::Spear, "up", 1)]);
+        assert_eq!(snapshot.available(Role::Spear).map(|node| &*node.id).collect::<Vec<_>>(), ["up"]);
+        assert_eq!(snapshot.available(Role::Ticket).count(), 0);
+    }
+
+    #[test]
+    fn another_start_of_a_node_is_not_held() {
+        let snapshot = Snapshot::new([record(Role::Spear, "a", 1), record(Role::Spear, "a", 2)]);
+        assert!(snapshot.holds(Role::Spear, &record(Role::Spear, "a", 2).node_ref()));
+        assert!(!snapshot.holds(Role::Spear, &record(Role::Spear, "a", 1).node_ref()));
+        assert!(!snapshot.holds(Role::Ticket, &record(Role::Spear, "a", 2).node_ref()));
     }
 }
