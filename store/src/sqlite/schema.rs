@@ -39,7 +39,7 @@ pub(super) fn open_writer(
             path.display()
         )));
     }
-    migrate(&mut connection, path)?;
+    migrate(&mut connection, path, MIGRATIONS)?;
     (|| {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -68,20 +68,58 @@ fn prepare(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -cache_kib)
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let found: u64 = connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map_err(failed)?
         .unsigned_abs();
-    let known = MIGRATIONS.len() as u64;
+    let known = migrations.len() as u64;
     if found > known {
         return Err(StoreError::Schema { place: path.display().to_string(), found, known });
     }
-    for (version, migration) in (1_i64..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+    for (version, migration) in (1_i64..).zip(migrations).skip(usize::try_from(found).unwrap_or(usize::MAX)) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(migration).map_err(failed)?;
         transaction.pragma_update(None, "user_version", version).map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);";
+    const SECOND: &str = "ALTER TABLE t ADD COLUMN b INTEGER NOT NULL DEFAULT 2;";
+
+    fn version(connection: &Connection) -> i64 {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version")
+    }
+
+    #[test]
+    fn an_older_file_becomes_a_current_one_step_by_step() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, Path::new("x"), &[FIRST]).expect("version 1");
+        migrate(&mut connection, Path::new("x"), &[FIRST, SECOND]).expect("version 2");
+        migrate(&mut connection, Path::new("x"), &[FIRST, SECOND]).expect("nothing to do");
+        assert_eq!(version(&connection), 2);
+        let row: (i64, i64) = connection
+            .query_row("SELECT a, b FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .expect("one row");
+        assert_eq!(row, (1, 2));
+        let refused = migrate(&mut connection, Path::new("x"), &[FIRST]);
+        assert!(matches!(refused, Err(StoreError::Schema { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_version_before_it() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        let broken = "INSERT INTO t VALUES (5); CREATE TABLE t (a INTEGER);";
+        assert!(migrate(&mut connection, Path::new("x"), &[FIRST, broken]).is_err());
+        assert_eq!(version(&connection), 1);
+        let rows: i64 =
+            connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("a count");
+        assert_eq!(rows, 1);
+    }
 }
