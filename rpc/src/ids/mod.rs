@@ -1,0 +1,140 @@
+//! Message ids from the active idgen, with smart batching.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | [`Ids`], [`IdClient`] and its bounds |
+//! | `batcher.rs` | one request in flight; the next one carries what gathered meanwhile |
+//! | `stream.rs` | a kept `Cut` stream to one node |
+//! | `tests.rs` | against real servers |
+
+mod batcher;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use metrics::Label;
+use parking_lot::Mutex;
+use roster::Roster;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use wire::MessageId;
+
+use crate::secret::Secret;
+use batcher::{Ask, Batcher};
+
+/// The most ids that one call, and one request to idgen, may ask for.
+pub const IDS_PER_REQUEST_MAX: usize = 65_536;
+
+/// Why no ids could be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum IdsError {
+    /// Too many callers wait already: refuse the work, do not wait.
+    #[error("too many callers wait for message ids already")]
+    Busy,
+    /// No active idgen answered within the deadline.
+    #[error("no message ids within {waited_ms} ms: {reason}")]
+    Unavailable {
+        /// How long it was tried.
+        waited_ms: u64,
+        /// What the last attempt said.
+        reason: Arc<str>,
+    },
+    /// More than [`IDS_PER_REQUEST_MAX`] were asked for in one call.
+    #[error("{0} message ids at once: at most 65536 can be had")]
+    TooMany(usize),
+    /// The client was shut down.
+    #[error("this node stops: no more message ids are handed out")]
+    Stopped,
+}
+
+/// A source of message ids.
+#[async_trait]
+pub trait Ids: Send + Sync {
+    /// Takes `count` ids, ascending. Of two calls to the same source, the one that was polled first gets the lower ids.
+    ///
+    /// # Errors
+    /// [`IdsError`]; the ids of a failed call are never used.
+    async fn take(&self, count: usize) -> Result<Vec<MessageId>, IdsError>;
+}
+
+/// The bounds of an [`IdClient`].
+#[derive(Debug, Clone)]
+pub struct IdOptions {
+    /// How many calls may wait at once; one above it is refused with [`IdsError::Busy`].
+    pub queue: usize,
+    /// How long a call waits for its ids, failover included.
+    pub deadline: Duration,
+    /// How long one node may take to answer before the next one is tried. Less than `deadline`.
+    pub attempt_timeout: Duration,
+    /// The labels of this client's metrics: those of its node.
+    pub labels: Vec<Label>,
+}
+
+impl Default for IdOptions {
+    fn default() -> Self {
+        Self {
+            queue: 16_384,
+            deadline: Duration::from_secs(5),
+            attempt_timeout: Duration::from_millis(500),
+            labels: Vec::new(),
+        }
+    }
+}
+
+/// Ids from the active idgen, whichever node that is. Cheap to clone; clones share the stream.
+#[derive(Debug, Clone)]
+pub struct IdClient {
+    asks: mpsc::Sender<Ask>,
+    deadline: Duration,
+    /// What the last failed attempt said, for those whose deadline passes.
+    trouble: Arc<Mutex<Arc<str>>>,
+}
+
+impl IdClient {
+    /// Starts the task that asks; it ends with `stop`, or when the last clone is dropped.
+    pub fn spawn(
+        roster: Arc<dyn Roster>,
+        secret: Secret,
+        stop: CancellationToken,
+        options: IdOptions,
+    ) -> Self {
+        let (sender, asks) = mpsc::channel(options.queue.max(1));
+        let trouble = Arc::new(Mutex::new("no idgen node has answered yet".into()));
+        let client = Self { asks: sender, deadline: options.deadline, trouble: trouble.clone() };
+        let batcher = Batcher::new(&*roster, &secret, asks, &options, trouble);
+        tokio::spawn(batcher.run(stop).in_current_span());
+        client
+    }
+}
+
+#[async_trait]
+impl Ids for IdClient {
+    async fn take(&self, count: usize) -> Result<Vec<MessageId>, IdsError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        if count > IDS_PER_REQUEST_MAX {
+            return Err(IdsError::TooMany(count));
+        }
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Ask { count, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => IdsError::Busy,
+            mpsc::error::TrySendError::Closed(_) => IdsError::Stopped,
+        })?;
+        match time::timeout(self.deadline, answered).await {
+            Ok(Ok(ids)) => Ok(ids),
+            Ok(Err(_)) => Err(IdsError::Stopped),
+            Err(_) => Err(IdsError::Unavailable {
+                waited_ms: u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX),
+                reason: self.trouble.lock().clone(),
+            }),
+        }
+    }
+}
