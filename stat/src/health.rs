@@ -1,0 +1,71 @@
+//! This node's own readiness, and its own report.
+
+use std::sync::Arc;
+
+use boot::Condition;
+use roster::Health;
+use rpc::REPORT_INTERVAL;
+use store::{Report, Store};
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use wire::{NodeRecord, time::now_ms};
+
+use crate::{http::Api, intake::Intake, observed::Observed};
+
+/// Holds while the roster can be reached.
+pub(crate) async fn follow_roster(
+    mut health: watch::Receiver<Health>,
+    condition: Condition,
+    stop: CancellationToken,
+) {
+    loop {
+        match *health.borrow_and_update() {
+            Health::Good => condition.ok("registered"),
+            Health::Suspect { since_at } => {
+                condition.waiting(format!(
+                    "the roster cannot be reached since {since_at}; the last snapshot is used"
+                ));
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = health.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Reports about this node every second. It needs no gRPC for that: the store is at hand.
+pub(crate) async fn report(
+    record: NodeRecord,
+    store: Arc<dyn Store>,
+    intake: Intake,
+    api: Api,
+    observed: Observed,
+    stop: CancellationToken,
+) {
+    let mut tick = tokio::time::interval(REPORT_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let (requests, refused) = api.requests();
+        let counters = [
+            ("requests_total", requests as f64),
+            ("requests_refused_total", refused as f64),
+            ("reports_total", intake.accepted() as f64),
+            ("nodes", observed.snapshot().nodes().count() as f64),
+        ];
+        let report = Report {
+            role: record.role,
+            node: record.id.to_string(),
+            incarnation: record.incarnation,
+            reported_at: now_ms(),
+            counters: counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        if let Err(error) = store.put_report(report).await {
+            tracing::debug!(%error, "this node's own report was not kept");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Gathers the state of the nodes and answers back ends over HTTP.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lib.rs` | [`run`]: the life of one stat node |
+//! | `settings.rs` | [`Settings`]: the `[stat]` table |
+//! | `intake.rs` | gRPC `Stat.Report`: takes the nodes' reports |
+//! | `observed.rs` | what this node has seen of the cluster, read once a second |
+//! | `nodes.rs` | the roster joined with the reports |
+//! | `history.rs` | a bounded ring of samples for each node, and rates |
+//! | `totals.rs` | sums over the live spears |
+//! | `health.rs` | this node's own readiness and its own report |
+//! | `http/` | the business API |
+
+mod health;
+mod history;
+mod http;
+mod intake;
+mod nodes;
+mod observed;
+mod settings;
+mod totals;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use boot::{Cluster, NodeContext, Shutdown, serve_http};
+use conversation::{Announcer, Conversations};
+use relay::Publisher;
+use roster::Registration;
+use rpc::{IdClient, IdOptions};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::interceptor::InterceptedService, transport::Server};
+use wire::{NodeRecord, NodeState, proto::stat::stat_server::StatServer};
+
+use crate::{history::History, http::Api, intake::Intake, observed::Observed};
+
+pub use settings::{Limits, Settings, SettingsError};
+
+/// How long one report may take, over gRPC.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest report, in bytes: 1,000 counters with names of 64 bytes are less.
+const REPORT_BYTES: usize = 128 << 10;
+
+/// How many reports one node may have under way at once; nodes send one a second.
+const REPORTS_PER_CONNECTION: usize = 8;
+
+/// Runs one stat node until shutdown is requested and what was in flight is answered, or the drain time is over.
+///
+/// # Errors
+/// Settings that cannot be used, a port that is taken, a roster that refuses the node, or a newer start of the same node.
+pub async fn run(
+    settings: Settings,
+    node: NodeContext,
+    cluster: Cluster,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    settings.check(cluster.embedded)?;
+    let reports_in = node.listen().await?;
+    let requests_in = node.listen_at(settings.http_port).await?;
+    let record = record(&settings, &node, &requests_in)?;
+
+    let history =
+        History::new(settings.limits.history_nodes, settings.history_samples(), settings.limits.counters);
+    let observed = Observed::new(cluster.roster.watch(), history);
+    let intake = Intake::new(cluster.store.clone(), settings.limits.counters, node.labels());
+    let conversations = conversations(&settings, &node, &cluster);
+    let api = Api::new(&settings, &cluster, node.labels(), conversations, observed.clone());
+
+    let stop = shutdown.token();
+    let store_condition = node.readiness.condition("store", "reading the reports");
+    let roster_condition = node.readiness.condition("roster", "registering");
+    boot::spawn(observed.clone().follow(cluster.store.clone(), store_condition, stop.clone()));
+    boot::spawn(health::report(
+        record.clone(),
+        cluster.store.clone(),
+        intake.clone(),
+        api.clone(),
+        observed,
+        stop.clone(),
+    ));
+
+    let registration = cluster.roster.register(record).await.context("cannot register in the roster")?;
+    boot::spawn(health::follow_roster(cluster.roster.health(), roster_condition, stop));
+    tracing::info!(grpc = node.port(), http = %node.public_url(), "stat is up");
+
+    let superseded = registration.superseded();
+    let requests = serve_http(requests_in, api.router(), shutdown.clone());
+    let served = tokio::select! {
+        served = async {
+            tokio::try_join!(
+                async { requests.await.context("the HTTP API ended") },
+                serve_grpc(reports_in, intake, &cluster, shutdown.clone()),
+                announce_drain(&*registration, &shutdown),
+            )
+        } => served.map(|_| ()),
+        () = superseded.cancelled() => bail!("a newer start of {} is registered: this one ends", node.id),
+    };
+    registration.leave().await;
+    served
+}
+
+/// Once shutdown is requested, lets the others see it.
+async fn announce_drain(registration: &dyn Registration, shutdown: &Shutdown) -> anyhow::Result<()> {
+    shutdown.requested().await;
+    if let Err(error) = registration.set_state(NodeState::Draining).await {
+        tracing::warn!(%error, "the others could not be told that this node drains");
+    }
+    Ok(())
+}
+
+/// What is registered: `port` is the gRPC port, `public_url` the HTTP API.
+fn record(settings: &Settings, node: &NodeContext, requests_in: &TcpListener) -> anyhow::Result<NodeRecord> {
+    let mut record = node.record(NodeState::Up);
+    if settings.public_url.is_empty() {
+        let port = requests_in.local_addr()?.port();
+        let host = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.to_string() };
+        record.public_url = format!("http://{host}:{port}");
+    }
+    Ok(record)
+}
+
+fn conversations(settings: &Settings, node: &NodeContext, cluster: &Cluster) -> Conversations {
+    let publisher = Arc::new(Publisher::new(cluster.relay.clone(), node.node_ref()));
+    let announcer = Announcer::remote(node.node_ref(), publisher);
+    let limits = settings.conversation.clone();
+    let options = IdOptions {
+        deadline: Duration::from_millis(limits.send_timeout_ms),
+        labels: node.labels(),
+        ..IdOptions::default()
+    };
+    // Not the token of the shutdown: requests that are in flight then still need ids. It ends with its last clone.
+    let ids = IdClient::spawn(cluster.roster.clone(), secret(cluster), CancellationToken::new(), options);
+    Conversations::start(cluster.store.clone(), Arc::new(ids), announcer, limits)
+}
+
+fn secret(cluster: &Cluster) -> rpc::Secret {
+    rpc::Secret::new(cluster.secret.expose())
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    intake: Intake,
+    cluster: &Cluster,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let service = StatServer::new(intake).max_decoding_message_size(REPORT_BYTES);
+    let guarded = InterceptedService::new(service, rpc::guard(&secret(cluster)));
+    let requested = shutdown.clone();
+    let server = Server::builder()
+        .timeout(REPORT_TIMEOUT)
+        .concurrency_limit_per_connection(REPORTS_PER_CONNECTION)
+        .add_service(guarded)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            requested.requested().await
+        });
+    tokio::select! {
+        served = server => Ok(served?),
+        // A node that keeps its connection open does not keep this one.
+        () = shutdown.expired() => Ok(()),
+    }
+}

@@ -1,0 +1,203 @@
+//! The `[stat]` table of the settings.
+
+use boot::Secret;
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+
+/// The key that works without being set: in the embedded profile, from loopback.
+pub(crate) const DEV_API_KEY: &str = "dev-api-key";
+
+/// The shortest API key that is taken, in bytes.
+const KEY_MIN_BYTES: usize = 16;
+
+/// What only stat has in its table; `profiles/default/stat.toml` documents each setting.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// HTTP, for back ends; 0 lets the system choose.
+    pub http_port: u16,
+    /// What back ends are given; empty: `http://host:http_port`.
+    #[serde(default)]
+    pub public_url: String,
+    /// Each of these opens the business API.
+    #[serde(default)]
+    pub api_keys: Vec<Secret>,
+    /// How far back `/v1/nodes/{id}/history` goes, in minutes.
+    pub history_minutes: u32,
+    /// Bounds of this role.
+    pub limits: Limits,
+    /// Bounds of what back ends send and ask for.
+    pub conversation: conversation::Limits,
+}
+
+/// Bounds of what one request, and all of them, may cost.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The largest body of a request, in bytes.
+    pub body_bytes: usize,
+    /// How long one request may take, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// How many requests are worked on at once; a further one is refused.
+    pub requests: usize,
+    /// How many nodes the history covers; beyond it the one that was silent longest is forgotten.
+    pub history_nodes: usize,
+    /// How many counters one report may hold.
+    pub counters: usize,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A key is missing outside the embedded profile.
+    #[error("stat.api_keys is empty: set at least one key of {KEY_MIN_BYTES} bytes or more")]
+    NoKey,
+    /// A key can be guessed.
+    #[error(
+        "stat.api_keys: entry {0} is shorter than {KEY_MIN_BYTES} bytes, or known to everybody: use a random one"
+    )]
+    WeakKey(usize),
+    /// Two settings contradict each other.
+    #[error("stat.{key}: expected more than {than}, got {got}")]
+    TooSmall {
+        /// Which setting.
+        key: &'static str,
+        /// The other one.
+        than: &'static str,
+        /// What was found.
+        got: u64,
+    },
+    /// A number is out of its range.
+    #[error("stat.{key}: expected {expected}, got {got}")]
+    Range {
+        /// Which setting.
+        key: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// What was found.
+        got: u64,
+    },
+}
+
+impl Settings {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`] found.
+    pub fn check(&self, embedded: bool) -> Result<(), SettingsError> {
+        if self.api_keys.is_empty() && !embedded {
+            return Err(SettingsError::NoKey);
+        }
+        if let Some(weak) = self.api_keys.iter().position(is_weak) {
+            return Err(SettingsError::WeakKey(weak + 1));
+        }
+        let (limits, conversation) = (&self.limits, &self.conversation);
+        let ranges: [(&'static str, u64, u64, u64, &'static str); 10] = [
+            ("history_minutes", self.history_minutes.into(), 1, 1440, "1 to 1440"),
+            ("limits.body_bytes", limits.body_bytes as u64, 1024, 64 << 20, "1024 to 67108864"),
+            ("limits.request_timeout_ms", limits.request_timeout_ms, 100, 600_000, "100 to 600000"),
+            ("limits.requests", limits.requests as u64, 1, 100_000, "1 to 100000"),
+            ("limits.history_nodes", limits.history_nodes as u64, 1, 10_000, "1 to 10000"),
+            ("limits.counters", limits.counters as u64, 1, 1000, "1 to 1000"),
+            ("conversation.page_messages", conversation.page_messages as u64, 1, 1000, "1 to 1000"),
+            ("conversation.page_members", conversation.page_members as u64, 1, 1000, "1 to 1000"),
+            ("conversation.page_conversations", conversation.page_conversations as u64, 1, 1000, "1 to 1000"),
+            ("conversation.pending_sends", conversation.pending_sends as u64, 1, 10_000_000, "1 to 10000000"),
+        ];
+        for (key, got, low, high, expected) in ranges {
+            if !(low..=high).contains(&got) {
+                return Err(SettingsError::Range { key, expected, got });
+            }
+        }
+        if limits.request_timeout_ms <= conversation.send_timeout_ms {
+            return Err(SettingsError::TooSmall {
+                key: "limits.request_timeout_ms",
+                than: "stat.conversation.send_timeout_ms",
+                got: limits.request_timeout_ms,
+            });
+        }
+        if limits.body_bytes <= conversation.body_bytes {
+            return Err(SettingsError::TooSmall {
+                key: "limits.body_bytes",
+                than: "stat.conversation.body_bytes",
+                got: limits.body_bytes as u64,
+            });
+        }
+        Ok(())
+    }
+
+    /// How many samples of a second the history holds for a node.
+    pub(crate) fn history_samples(&self) -> usize {
+        self.history_minutes as usize * 60
+    }
+}
+
+fn is_weak(key: &Secret) -> bool {
+    key.expose().len() < KEY_MIN_BYTES || key.expose() == DEV_API_KEY
+}
+
+/// Compares two secrets in constant time; only their lengths show.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            http_port: 0,
+            public_url: String::new(),
+            api_keys: Vec::new(),
+            history_minutes: 60,
+            limits: Limits {
+                body_bytes: 1 << 20,
+                request_timeout_ms: 10_000,
+                requests: 1000,
+                history_nodes: 100,
+                counters: 64,
+            },
+            conversation: conversation::Limits::default(),
+        }
+    }
+
+    #[test]
+    fn outside_the_embedded_profile_a_strong_key_is_needed() {
+        let mut settings = settings();
+        assert_eq!(settings.check(true), Ok(()));
+        assert_eq!(settings.check(false), Err(SettingsError::NoKey));
+        settings.api_keys = vec![DEV_API_KEY.into()];
+        assert_eq!(settings.check(false), Err(SettingsError::WeakKey(1)));
+        settings.api_keys = vec!["0123456789abcdef".into()];
+        assert_eq!(settings.check(false), Ok(()));
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_named() {
+        let mut settings = settings();
+        settings.limits.counters = 1001;
+        let refused = settings.check(true).expect_err("1001 is too many");
+        assert_eq!(refused.to_string(), "stat.limits.counters: expected 1 to 1000, got 1001");
+    }
+
+    #[test]
+    fn a_request_outlasts_a_send_and_holds_a_whole_message() {
+        let mut settings = settings();
+        settings.limits.request_timeout_ms = settings.conversation.send_timeout_ms;
+        let refused = settings.check(true).expect_err("a send may take as long");
+        let expected =
+            "stat.limits.request_timeout_ms: expected more than stat.conversation.send_timeout_ms, got 5000";
+        assert_eq!(refused.to_string(), expected);
+        settings.limits.request_timeout_ms += 1;
+        settings.limits.body_bytes = settings.conversation.body_bytes;
+        assert!(settings.check(true).is_err(), "a message has more than its body");
+    }
+
+    #[test]
+    fn secrets_are_the_same_when_every_byte_is() {
+        assert!(same("0123456789abcdef", "0123456789abcdef"));
+        assert!(!same("0123456789abcdef", "0123456789abcdeX"));
+        assert!(!same("0123456789abcdef", ""));
+    }
+}

@@ -1,0 +1,118 @@
+//! The cluster in one glance: sums over the live spears.
+
+use roster::Snapshot;
+use serde::Serialize;
+use store::Report;
+use wire::Role;
+
+use crate::history::History;
+
+/// Over how long rates are taken, in milliseconds: long enough to be steady, short enough to follow.
+const RATE_WINDOW_MS: i64 = 5_000;
+
+/// Sums of what the live spears reported last. A user, group or room on two spears counts on each.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Totals {
+    pub users_online: u64,
+    pub connections: u64,
+    pub groups: u64,
+    pub rooms: u64,
+    pub messages_per_second: f64,
+    pub deliveries_per_second: f64,
+    pub latency_ms: Latency,
+}
+
+/// End-to-end latency; `null` where no spear measured any.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Latency {
+    /// The mean of the spears' medians, weighted by their deliveries a second.
+    pub p50: Option<f64>,
+    /// The worst spear's.
+    pub p99: Option<f64>,
+}
+
+/// Sums the reports of spears that are in the roster with the same incarnation.
+pub(crate) fn totals(snapshot: &Snapshot, reports: &[Report], history: &History) -> Totals {
+    let mut totals = Totals::default();
+    let mut medians = Vec::new();
+    let live = reports.iter().filter(|report| {
+        report.role == Role::Spear
+            && snapshot.incarnation(Role::Spear, &report.node) == Some(report.incarnation)
+    });
+    for report in live {
+        let gauge = |name| report.counters.get(name).copied().filter(|value: &f64| value.is_finite());
+        let count = |name| gauge(name).unwrap_or(0.0).max(0.0).round() as u64;
+        totals.users_online += count("users");
+        totals.connections += count("connections");
+        totals.groups += count("groups");
+        totals.rooms += count("rooms");
+        let track = history.track(Role::Spear, &report.node);
+        let rate = |name| track.map_or(0.0, |track| track.rate(name, RATE_WINDOW_MS));
+        let deliveries = rate("deliveries_total");
+        totals.messages_per_second += rate("messages_total");
+        totals.deliveries_per_second += deliveries;
+        medians.extend(gauge("latency_p50_ms").map(|median| (median, deliveries)));
+        totals.latency_ms.p99 = match (totals.latency_ms.p99, gauge("latency_p99_ms")) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    totals.latency_ms.p50 = weighted_mean(&medians);
+    totals
+}
+
+/// The mean by weight; the plain one where all weights are 0; `None` of nothing.
+fn weighted_mean(values: &[(f64, f64)]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let weights: f64 = values.iter().map(|(_, weight)| weight).sum();
+    if weights > 0.0 {
+        return Some(values.iter().map(|(value, weight)| value * weight).sum::<f64>() / weights);
+    }
+    Some(values.iter().map(|(value, _)| value).sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{history::tests::report, nodes::tests::record};
+
+    #[test]
+    fn live_spears_are_summed_and_others_left_out() {
+        let snapshot = Snapshot::new([record("a", 1), record("b", 2)]);
+        let mut history = History::new(10, 10, 10);
+        let counters = |total: f64, p50: f64, p99: f64| {
+            [
+                ("connections", 2.0),
+                ("users", 1.0),
+                ("messages_total", total),
+                ("deliveries_total", total * 3.0),
+                ("latency_p50_ms", p50),
+                ("latency_p99_ms", p99),
+            ]
+        };
+        let early = [
+            report("a", 1, 1_000, &counters(0.0, 1.0, 5.0)),
+            report("b", 2, 1_000, &counters(5.0, 1.0, 1.0)),
+        ];
+        let late = [
+            report("a", 1, 2_000, &counters(10.0, 2.0, 5.0)),
+            report("b", 2, 2_000, &counters(35.0, 6.0, 9.0)),
+            report("gone", 1, 2_000, &counters(1e9, 100.0, 100.0)),
+        ];
+        history.take(&early);
+        history.take(&late);
+        let totals = totals(&snapshot, &late, &history);
+        assert_eq!((totals.connections, totals.users_online), (4, 2));
+        assert_eq!((totals.messages_per_second, totals.deliveries_per_second), (40.0, 120.0));
+        assert_eq!(totals.latency_ms, Latency { p50: Some(5.0), p99: Some(9.0) });
+    }
+
+    #[test]
+    fn the_report_of_an_earlier_start_counts_as_nothing() {
+        let snapshot = Snapshot::new([record("a", 2)]);
+        let reports = [report("a", 1, 1_000, &[("connections", 7.0)])];
+        assert_eq!(totals(&snapshot, &reports, &History::new(1, 1, 1)), Totals::default());
+    }
+}

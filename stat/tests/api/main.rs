@@ -1,0 +1,8 @@
+//! The business API of real stat nodes, over real sockets, on an embedded roster, relay and store.
+
+mod cluster;
+mod fake_idgen;
+mod groups;
+mod messages;
+mod refusals;
+mod support;
