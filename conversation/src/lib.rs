@@ -1,0 +1,36 @@
+//! What may be done to a conversation: send, page through it, list it, change its members.
+//!
+//! Spears call it for their clients and stat for back ends, so both take the same road:
+//! check → id → append → wait until durable → answer and tell the nodes that hold recipients.
+//!
+//! | file | what |
+//! |---|---|
+//! | `conversations.rs` | [`Conversations`], the handle that callers keep |
+//! | `send.rs` | [`SendRequest`], [`Sent`] and the checks before anything is stored |
+//! | `lanes.rs` | batches of sends: ids, append, answers, in the order of the calls |
+//! | `announce.rs` | [`Announcer`]: tells the nodes, this one without a detour |
+//! | `routes.rs` | which nodes hold members of a group, cached by version |
+//! | `membership.rs` | groups and their members, and who is told of a change |
+//! | `history.rs` | pages of a conversation, within what the reader may see |
+//! | `overview.rs` | a user's conversations, most recent first, with unread counts |
+//! | `limits.rs` | [`Limits`]: sizes that are checked |
+//! | `refusal.rs` | [`Refusal`]: a code, a sentence, and when to try again |
+
+mod announce;
+mod conversations;
+mod history;
+mod lanes;
+mod limits;
+mod membership;
+mod overview;
+mod refusal;
+mod routes;
+mod send;
+
+pub use announce::{Announcer, LocalDelivery};
+pub use conversations::Conversations;
+pub use history::{HistoryPage, HistoryRequest, Reader};
+pub use limits::Limits;
+pub use overview::{ConversationList, ConversationSummary, OverviewRequest};
+pub use refusal::Refusal;
+pub use send::{Pending, SendRequest, Sent};

@@ -1,0 +1,165 @@
+//! One client's connection.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, OnceLock},
+};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use store::{Connected, DeviceKey};
+use wire::Conversation;
+
+use crate::{
+    hub::Sequencer,
+    socket::{Frame, Outlet},
+};
+
+/// Who is connected, as the ticket says.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// The user and the device.
+    pub(crate) key: DeviceKey,
+    /// Unique to this connection; kept with the messages that it sends.
+    pub(crate) session: u64,
+    /// When the user's token expires, milliseconds since the Unix epoch.
+    pub(crate) token_expires_at: i64,
+}
+
+/// A connection from its admission to its end.
+pub(crate) struct Connection {
+    pub(crate) identity: Identity,
+    pub(crate) outlet: Arc<dyn Outlet>,
+    /// What the store said when the device was registered; events wait for it.
+    registered: OnceLock<Connected>,
+    /// Where this connection is delivered from; bounded by the user's conversations.
+    attached: Mutex<Attached>,
+    /// Confirmed by the client and not yet written; bounded by `attached`.
+    confirmed: Mutex<BTreeMap<Conversation, u64>>,
+    catching_up: Mutex<CatchUpQueue>,
+}
+
+#[derive(Default)]
+struct Attached {
+    sequencers: HashMap<Conversation, Arc<Sequencer>>,
+    /// The connection has ended: nothing is attached any more.
+    gone: bool,
+}
+
+/// The conversations that this connection reads from the store; bounded by `attached`.
+#[derive(Default)]
+struct CatchUpQueue {
+    waiting: VecDeque<Arc<Sequencer>>,
+    /// Whether somebody works on it.
+    busy: bool,
+    /// Nothing is sent before `ready`.
+    open: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(identity: Identity, outlet: Arc<dyn Outlet>) -> Self {
+        Self {
+            identity,
+            outlet,
+            registered: OnceLock::new(),
+            attached: Mutex::default(),
+            confirmed: Mutex::default(),
+            catching_up: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn set_registered(&self, connected: Connected) {
+        // Only the session's own start sets it, once.
+        drop(self.registered.set(connected));
+    }
+
+    pub(crate) fn registered(&self) -> Option<&Connected> {
+        self.registered.get()
+    }
+
+    /// The epoch of this connection; 0, which every store refuses, before it is registered.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.registered.get().map_or(0, |connected| connected.epoch)
+    }
+
+    /// Notes where it is delivered from; answers whether the connection is still there.
+    pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>) -> bool {
+        let mut attached = self.attached.lock();
+        if !attached.gone {
+            attached.sequencers.insert(sequencer.conversation().clone(), sequencer.clone());
+        }
+        !attached.gone
+    }
+
+    pub(crate) fn detach(&self, conversation: &Conversation) {
+        self.attached.lock().sequencers.remove(conversation);
+    }
+
+    /// The connection has ended.
+    pub(crate) fn detach_all(&self) -> Vec<Arc<Sequencer>> {
+        self.catching_up.lock().waiting.clear();
+        let mut attached = self.attached.lock();
+        attached.gone = true;
+        attached.sequencers.drain().map(|(_, sequencer)| sequencer).collect()
+    }
+
+    /// Takes the client's word that it holds everything up to `seq`, as far as it was given to it. Answers whether this is the
+    /// first thing to be written.
+    pub(crate) fn confirm(&self, conversation: Conversation, seq: u64) -> bool {
+        let sequencer = self.attached.lock().sequencers.get(&conversation).cloned();
+        let given = sequencer.and_then(|sequencer| sequencer.given_to(self));
+        given.is_some_and(|given| self.put_back(vec![(conversation, seq.min(given))]))
+    }
+
+    /// What was confirmed since the last call.
+    pub(crate) fn take_confirmed(&self) -> Vec<(Conversation, u64)> {
+        std::mem::take(&mut *self.confirmed.lock()).into_iter().collect()
+    }
+
+    /// Adds to what is to be written; answers whether there was nothing before.
+    pub(crate) fn put_back(&self, cursors: Vec<(Conversation, u64)>) -> bool {
+        let mut confirmed = self.confirmed.lock();
+        let first = confirmed.is_empty();
+        for (conversation, seq) in cursors {
+            let cursor = confirmed.entry(conversation).or_default();
+            *cursor = seq.max(*cursor);
+        }
+        first && !confirmed.is_empty()
+    }
+
+    /// Tells the client why it has to go, and closes.
+    pub(crate) fn kick(&self, reason: &str) {
+        // Whether trying again makes sense: not where another connection of the same device is meant to be the one.
+        let reconnect = matches!(reason, "expired" | "admin");
+        let payload = json!({"reason": reason, "reconnect": reconnect}).to_string();
+        // One whose queue is full is closed without the reason.
+        let _ = self.outlet.send(&Frame::event("kicked", &payload));
+        self.outlet.close();
+    }
+
+    /// Queues a conversation to be read from the store; answers whether the caller is to start working on the queue.
+    pub(crate) fn queue_catch_up(&self, sequencer: Arc<Sequencer>) -> bool {
+        let mut queue = self.catching_up.lock();
+        queue.waiting.push_back(sequencer);
+        let start = queue.open && !queue.busy;
+        queue.busy |= start;
+        start
+    }
+
+    /// `ready` was sent: catching up may begin. Answers whether the caller is to start working on the queue.
+    pub(crate) fn open_catch_up(&self) -> bool {
+        let mut queue = self.catching_up.lock();
+        queue.open = true;
+        let start = !queue.busy && !queue.waiting.is_empty();
+        queue.busy |= start;
+        start
+    }
+
+    /// The next conversation to catch up with; with `None` the worker has ended.
+    pub(crate) fn next_catch_up(&self) -> Option<Arc<Sequencer>> {
+        let mut queue = self.catching_up.lock();
+        let next = queue.waiting.pop_front();
+        queue.busy = next.is_some();
+        next
+    }
+}

@@ -1,0 +1,149 @@
+//! What a spear counts. The message path touches atomics only; once a second they are published and reported.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use hdrhistogram::Histogram;
+use metrics::Label;
+use parking_lot::Mutex;
+use wire::time::now_ms;
+
+/// Latencies above this are counted as this, in milliseconds.
+const LATENCY_MAX_MS: u64 = 60_000;
+
+/// The counters of one spear.
+pub(crate) struct Counters {
+    connections: AtomicU64,
+    messages: AtomicU64,
+    deliveries: AtomicU64,
+    replayed: AtomicU64,
+    gaps: AtomicU64,
+    fell_behind: AtomicU64,
+    sweeps: AtomicU64,
+    hints: AtomicU64,
+    hints_repeated: AtomicU64,
+    hints_missing: AtomicU64,
+    refused: AtomicU64,
+    /// From `sent_at` to the hand-over to the socket, since the last report.
+    latency: Mutex<Histogram<u32>>,
+}
+
+impl Counters {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            connections: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            deliveries: AtomicU64::new(0),
+            replayed: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
+            fell_behind: AtomicU64::new(0),
+            sweeps: AtomicU64::new(0),
+            hints: AtomicU64::new(0),
+            hints_repeated: AtomicU64::new(0),
+            hints_missing: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            latency: Mutex::new(Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2)?),
+        })
+    }
+
+    /// A message was handed to this many sockets.
+    pub(crate) fn delivered(&self, deliveries: u64, sent_at: i64) {
+        self.deliveries.fetch_add(deliveries, Relaxed);
+        let latency = u64::try_from(now_ms().saturating_sub(sent_at)).unwrap_or(0).min(LATENCY_MAX_MS);
+        self.latency.lock().saturating_record_n(latency, u32::try_from(deliveries).unwrap_or(u32::MAX));
+    }
+
+    pub(crate) fn caught_up(&self) {
+        self.replayed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connected(&self) {
+        self.connections.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        usize::try_from(self.connections.load(Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn stored(&self) {
+        self.messages.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn gap(&self) {
+        self.gaps.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn fell_behind(&self) {
+        self.fell_behind.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn sweep(&self) {
+        self.sweeps.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn hint(&self) {
+        self.hints.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn hint_repeated(&self) {
+        self.hints_repeated.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn hints_missing(&self, missing: u64) {
+        self.hints_missing.fetch_add(missing, Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Everything, as it is reported to stat; `latency_*` since the last call.
+    pub(crate) fn report(&self, users: usize, groups: usize) -> BTreeMap<String, f64> {
+        let (p50, p99) = {
+            let mut latency = self.latency.lock();
+            let quantiles = (latency.value_at_quantile(0.5), latency.value_at_quantile(0.99));
+            latency.reset();
+            quantiles
+        };
+        let mut report: BTreeMap<String, f64> =
+            self.totals().into_iter().map(|(name, value)| (name.to_owned(), value as f64)).collect();
+        report.insert("connections".into(), self.connections.load(Relaxed) as f64);
+        report.insert("users".into(), users as f64);
+        report.insert("groups".into(), groups as f64);
+        report.insert("latency_p50_ms".into(), p50 as f64);
+        report.insert("latency_p99_ms".into(), p99 as f64);
+        report
+    }
+
+    /// Publishes everything to the metrics of the process.
+    pub(crate) fn publish(&self, users: usize, groups: usize, labels: &[Label]) {
+        for (name, value) in self.totals() {
+            metrics::counter!(format!("phalanx_spear_{name}"), labels.iter()).absolute(value);
+        }
+        metrics::gauge!("phalanx_spear_connections", labels.iter())
+            .set(self.connections.load(Relaxed) as f64);
+        metrics::gauge!("phalanx_spear_users", labels.iter()).set(users as f64);
+        metrics::gauge!("phalanx_spear_groups", labels.iter()).set(groups as f64);
+    }
+
+    fn totals(&self) -> [(&'static str, u64); 10] {
+        [
+            ("messages_total", self.messages.load(Relaxed)),
+            ("deliveries_total", self.deliveries.load(Relaxed)),
+            ("replayed_total", self.replayed.load(Relaxed)),
+            ("gaps_total", self.gaps.load(Relaxed)),
+            ("fell_behind_total", self.fell_behind.load(Relaxed)),
+            ("sweeps_total", self.sweeps.load(Relaxed)),
+            ("hints_total", self.hints.load(Relaxed)),
+            ("hints_repeated_total", self.hints_repeated.load(Relaxed)),
+            ("hints_missing_total", self.hints_missing.load(Relaxed)),
+            ("refused_total", self.refused.load(Relaxed)),
+        ]
+    }
+}

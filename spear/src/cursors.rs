@@ -1,0 +1,73 @@
+//! Writes what devices have confirmed, once a second and node-wide.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use store::{CursorMove, Store};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Connection;
+
+/// Moves of one device are gathered for this long; a crash may repeat them, which devices dedupe (CONTRACT §3, `ack`).
+const GATHER: Duration = Duration::from_secs(1);
+/// The most devices in one write.
+const CHUNK: usize = 1000;
+
+/// The connections with confirmations that are not written yet; bounded by the connections of the node.
+pub(crate) struct CursorWriter {
+    store: Arc<dyn Store>,
+    dirty: Mutex<Vec<Arc<Connection>>>,
+}
+
+impl CursorWriter {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, dirty: Mutex::default() }
+    }
+
+    /// The connection has something to be written.
+    pub(crate) fn mark(&self, connection: Arc<Connection>) {
+        self.dirty.lock().push(connection);
+    }
+
+    /// Writes each second until `stop`, and once more then.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = time::interval(GATHER);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            self.flush().await;
+        }
+        self.flush().await;
+    }
+
+    async fn flush(&self) {
+        let dirty = std::mem::take(&mut *self.dirty.lock());
+        for chunk in dirty.chunks(CHUNK) {
+            self.write(chunk).await;
+        }
+    }
+
+    /// Writes what these connections have confirmed; what cannot be written is kept for the next time.
+    pub(crate) async fn write(&self, connections: &[Arc<Connection>]) {
+        let mut writers = Vec::with_capacity(connections.len());
+        let mut moves = Vec::with_capacity(connections.len());
+        for connection in connections {
+            let cursors = connection.take_confirmed();
+            if !cursors.is_empty() {
+                let key = connection.identity.key.clone();
+                moves.push(CursorMove { key, epoch: connection.epoch(), cursors });
+                writers.push(connection.clone());
+            }
+        }
+        if moves.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.move_cursors(moves.clone()).await {
+            tracing::warn!(%error, devices = moves.len(), "cursors are not written; they are tried again");
+            for (connection, unwritten) in writers.into_iter().zip(moves) {
+                if connection.put_back(unwritten.cursors) {
+                    self.mark(connection);
+                }
+            }
+        }
+    }
+}

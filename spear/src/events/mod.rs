@@ -1,0 +1,66 @@
+//! What clients may ask for: one event a file, one table that lists them.
+//!
+//! | file | event |
+//! |---|---|
+//! | `send.rs` | `send` |
+//! | `ack.rs` | `ack` |
+//! | `sync.rs` | `sync` |
+//! | `conversations.rs` | `conversations` |
+//! | `answer.rs` | the acknowledgement: `{ok: true, …}` or `{ok: false, error}` |
+
+mod ack;
+mod answer;
+mod conversations;
+mod send;
+mod sync;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use conversation::Refusal;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub(crate) use answer::refused;
+
+use crate::{connection::Connection, context::Context};
+
+/// The acknowledgement of an event, in JSON.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
+
+/// Who asks, and what it needs.
+pub(crate) struct Asking<'a> {
+    pub(crate) context: &'a Arc<Context>,
+    pub(crate) connection: &'a Arc<Connection>,
+    pub(crate) payload: Option<&'a RawValue>,
+}
+
+/// Begins what an event asks for. What has an order (a send) has taken its place when this returns.
+type Handler = fn(Asking<'_>) -> Result<Answer, Refusal>;
+
+/// All events.
+const EVENTS: [(&str, Handler); 4] = [
+    ("send", send::begin),
+    ("ack", ack::begin),
+    ("sync", sync::begin),
+    ("conversations", conversations::begin),
+];
+
+/// Begins an event; one that is not in the table is refused.
+pub(crate) fn begin(name: &str, asking: Asking<'_>) -> Result<Answer, Refusal> {
+    let Some((_, handler)) = EVENTS.iter().find(|(known, _)| *known == name) else {
+        let known: Vec<_> = EVENTS.iter().map(|(known, _)| *known).collect();
+        return Err(Refusal::bad_request(format!(
+            "there is no event {name:?}: expected {}",
+            known.join(", ")
+        )));
+    };
+    handler(asking)
+}
+
+impl Asking<'_> {
+    /// The payload as the event expects it.
+    fn payload<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let json = self.payload.map_or("null", RawValue::get);
+        serde_json::from_str(json).map_err(|error| Refusal::bad_request(error.to_string()))
+    }
+}

@@ -1,0 +1,122 @@
+//! What arrives over the relay.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use boot::Condition;
+use bytes::Bytes;
+use conversation::LocalDelivery as _;
+use relay::{Arrival, Link, Numbering, Publisher, Relay, Subscription};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use wire::{Hint, Payload};
+
+use crate::hub::Hub;
+
+/// Between two probes of a spear's own path through the relay.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// So many probes in a row may be missing before the path counts as broken.
+const PROBES_MISSING: u64 = 3;
+
+/// The receiving side of the relay on one spear.
+pub(crate) struct Hints {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) publisher: Arc<Publisher>,
+    /// Whether hints arrive.
+    pub(crate) condition: Condition,
+}
+
+impl Hints {
+    /// Receives until `stop`; subscribes again whenever the path through the relay is broken.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut numbering = Numbering::new(self.hub.node.clone());
+        while !stop.is_cancelled() {
+            let Some(subscribed) = stop.run_until_cancelled(self.relay.subscribe(&self.hub.node.id)).await
+            else {
+                return;
+            };
+            match subscribed {
+                Ok(subscription) => {
+                    self.condition.ok("subscribed");
+                    // What was published while nobody listened is in the store.
+                    self.hub.suspect();
+                    stop.run_until_cancelled(self.receive(subscription, &mut numbering)).await;
+                }
+                Err(error) => {
+                    self.condition.waiting(error.to_string());
+                    tracing::warn!(%error, "the relay cannot be subscribed to; it is tried again");
+                    stop.run_until_cancelled(time::sleep(PROBE_INTERVAL)).await;
+                }
+            }
+        }
+    }
+
+    /// Receives from one subscription until it ends or the probes stay away.
+    async fn receive(&self, mut subscription: Subscription, numbering: &mut Numbering) {
+        let seen = AtomicU64::new(0);
+        let mut sent = 0_u64;
+        let mut probes = time::interval(PROBE_INTERVAL);
+        loop {
+            tokio::select! {
+                hint = subscription.hints.recv() => match hint {
+                    Some(bytes) => self.take(bytes, numbering, &seen),
+                    None => return tracing::warn!("the subscription has ended; subscribing again"),
+                },
+                Ok(()) = subscription.link.changed() => self.link_changed(*subscription.link.borrow()),
+                _ = probes.tick() => {
+                    if sent.saturating_sub(seen.load(Ordering::Relaxed)) >= PROBES_MISSING {
+                        self.condition.waiting("probes through the relay do not come back; subscribing again");
+                        return tracing::warn!("{PROBES_MISSING} probes through the relay are missing; subscribing again");
+                    }
+                    sent += 1;
+                    self.probe(sent).await;
+                }
+            }
+        }
+    }
+
+    fn link_changed(&self, link: Link) {
+        match link {
+            Link::Up => {
+                self.condition.ok("subscribed");
+                self.hub.suspect();
+            }
+            Link::Down => self.condition.waiting("the connection to the relay is lost"),
+        }
+    }
+
+    async fn probe(&self, number: u64) {
+        let probe = vec![(self.hub.node.clone(), Payload::Probe(number))];
+        // A relay that hangs must not keep hints from being received: what was not sent counts as missing.
+        if let Ok(Err(error)) = time::timeout(PROBE_INTERVAL, self.publisher.publish(probe)).await {
+            tracing::debug!(%error, "a probe is not published");
+        }
+    }
+
+    fn take(&self, bytes: Bytes, numbering: &mut Numbering, seen: &AtomicU64) {
+        let counters = &self.hub.counters;
+        counters.hint();
+        let hint = match Hint::decode(bytes) {
+            Ok(hint) => hint,
+            Err(error) => return tracing::debug!(%error, "a hint is ignored"),
+        };
+        match numbering.accept(&hint) {
+            Arrival::Next | Arrival::Late => {}
+            Arrival::Hole { missing } => {
+                counters.hints_missing(missing);
+                self.hub.suspect();
+            }
+            _ => return counters.hint_repeated(),
+        }
+        match hint.payload {
+            Payload::Probe(number) => drop(seen.fetch_max(number, Ordering::Relaxed)),
+            payload => self.hub.deliver(payload),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads what one connection has not got, at the speed it reads. Resume, gaps of one connection and slow readers all come here.
+
+use std::{sync::Arc, time::Duration};
+
+use store::{Span, StoreError};
+use tokio::time;
+use wire::Conversation;
+
+use super::{Hub, Sequencer, fill::message_frame, sequencer::Caught};
+use crate::{connection::Connection, socket::Backlog};
+
+/// How long to wait before the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// How long to wait before reading again what was not there yet.
+const BEHIND_PAUSE: Duration = Duration::from_millis(2);
+
+/// Why a connection stops catching up with one conversation.
+enum Stop {
+    /// The connection is gone.
+    Closed,
+    /// It does not subscribe any more.
+    Gone,
+    /// The store failed: it is tried again.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Hub {
+    /// Queues a conversation for a connection to catch up with; one task works on a connection's queue at a time.
+    pub(super) fn catch_up(&self, connection: &Arc<Connection>, sequencer: Arc<Sequencer>) {
+        if connection.queue_catch_up(sequencer) {
+            self.work_on_catch_up(connection.clone());
+        }
+    }
+
+    /// `ready` was sent: what was queued until now begins.
+    pub(crate) fn open_catch_up(&self, connection: &Arc<Connection>) {
+        if connection.open_catch_up() {
+            self.work_on_catch_up(connection.clone());
+        }
+    }
+
+    fn work_on_catch_up(&self, connection: Arc<Connection>) {
+        let Some(hub) = self.this.upgrade() else { return };
+        tokio::spawn(async move {
+            while let Some(sequencer) = connection.next_catch_up() {
+                loop {
+                    match hub.catch_up_with(&connection, &sequencer).await {
+                        Ok(()) | Err(Stop::Gone) => break,
+                        Err(Stop::Closed) => return,
+                        Err(Stop::Store(error)) => {
+                            tracing::warn!(%error, conversation = %sequencer.conversation(), "catching up waits for the store");
+                            time::sleep(STORE_RETRY).await;
+                        }
+                    }
+                }
+                hub.remove_those_who_left(&sequencer);
+            }
+        });
+    }
+
+    async fn catch_up_with(
+        &self,
+        connection: &Arc<Connection>,
+        sequencer: &Arc<Sequencer>,
+    ) -> Result<(), Stop> {
+        if !sequencer.holds(connection) {
+            return Err(Stop::Gone);
+        }
+        let mut position = match sequencer.given_to(connection) {
+            Some(position) => position,
+            None => self.start_of(connection, sequencer).await?,
+        };
+        loop {
+            let (messages, spans, members_version) = {
+                let _permit = self.pages.acquire().await.map_err(|_| Stop::Closed)?;
+                let messages = self.page_after(sequencer, position).await?;
+                let (spans, members_version) = self.spans_now(connection, sequencer).await?;
+                (messages, spans, members_version)
+            };
+            for message in &messages {
+                let theirs =
+                    spans.as_ref().is_none_or(|spans| spans.iter().any(|span| span.holds(message.seq)));
+                let own = message.origin_session == connection.identity.session;
+                if theirs && !own {
+                    let Some(frame) = message_frame(message) else { continue };
+                    while let Err(backlog) = connection.outlet.send(&frame) {
+                        if backlog == Backlog::Closed || connection.outlet.writable().await.is_err() {
+                            return Err(Stop::Closed);
+                        }
+                    }
+                    self.counters.caught_up();
+                }
+                position = message.seq;
+                sequencer.gave(connection, position);
+            }
+            if !messages.is_empty() {
+                continue;
+            }
+            match sequencer.caught_up(connection, position, members_version) {
+                Caught::Live => return Ok(()),
+                Caught::Gone => return Err(Stop::Gone),
+                // What came meanwhile is in the store: it was stored before it was handed out. The pause keeps a hint that
+                // says otherwise from turning this into a busy loop.
+                Caught::Behind => time::sleep(BEHIND_PAUSE).await,
+            }
+        }
+    }
+
+    /// The user's spans in a group as they are now; `None` in direct conversations.
+    async fn spans_now(
+        &self,
+        connection: &Connection,
+        sequencer: &Sequencer,
+    ) -> Result<(Option<Arc<[Span]>>, u64), StoreError> {
+        let Some(group) = sequencer.conversation().group() else { return Ok((None, 0)) };
+        let user = &connection.identity.key.user;
+        let memberships = self.store.memberships(vec![(user.clone(), group.clone())]).await?;
+        let Some(membership) = memberships.into_iter().next() else { return Ok((None, 0)) };
+        let spans: Arc<[Span]> = membership.spans.into();
+        sequencer.set_spans_of(user, &spans, membership.members_version);
+        Ok((Some(spans), membership.members_version))
+    }
+
+    /// Where a connection starts: its device's cursor, or else what was there before the device's time, and of a group
+    /// nothing from before the user's.
+    async fn start_of(&self, connection: &Connection, sequencer: &Sequencer) -> Result<u64, StoreError> {
+        let (spans, _) = self.spans_now(connection, sequencer).await?;
+        let joined = spans.as_ref().and_then(|spans| spans.first()).map_or(1, |span| span.joined_seq);
+        let cursors = self.store.cursors(&connection.identity.key).await?;
+        let start = match cursors.get(sequencer.conversation()) {
+            Some(&cursor) => cursor,
+            None => {
+                let seqs = self.before_birth(connection, vec![sequencer.conversation().clone()]).await?;
+                seqs.first().copied().unwrap_or(0)
+            }
+        };
+        Ok(start.max(joined.saturating_sub(1)))
+    }
+
+    /// The last `seq` of each conversation that was sent before the device existed.
+    pub(crate) async fn before_birth(
+        &self,
+        connection: &Connection,
+        conversations: Vec<Conversation>,
+    ) -> Result<Vec<u64>, StoreError> {
+        match connection.registered().map_or(0, |registered| registered.born_at) {
+            0 => Ok(vec![0; conversations.len()]),
+            born_at => self.store.seqs_at(born_at, conversations).await,
+        }
+    }
+}

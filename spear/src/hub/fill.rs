@@ -1,0 +1,107 @@
+//! Reads what is missing from the store, for those who are live.
+
+use std::sync::Arc;
+
+use store::{Direction, PageRequest, Span, StoreError};
+use wire::{Message, User};
+
+use super::{
+    Hub,
+    sequencer::{Missing, Outgoing, Sequencer},
+};
+use crate::socket::Frame;
+
+/// The most messages and bytes that are read at once: bounds the memory of one fill.
+const PAGE_MESSAGES: usize = 100;
+const PAGE_BYTES: usize = 512 << 10;
+
+impl Hub {
+    /// Begins to fill; the sequencer has noted that somebody does.
+    pub(super) fn fill(&self, sequencer: Arc<Sequencer>) {
+        let Some(hub) = self.this.upgrade() else { return };
+        self.counters.gap();
+        tokio::spawn(async move {
+            while let Some(missing) = sequencer.missing() {
+                match hub.fill_page(&sequencer, missing).await {
+                    Ok(true) => {}
+                    Ok(false) => sequencer.nothing_more(),
+                    Err(error) => {
+                        tracing::warn!(%error, conversation = %sequencer.conversation(), "a gap cannot be filled now");
+                        sequencer.give_up_filling();
+                        hub.suspect();
+                        return;
+                    }
+                }
+            }
+            hub.remove_those_who_left(&sequencer);
+        });
+    }
+
+    /// Answers whether there was anything.
+    async fn fill_page(&self, sequencer: &Arc<Sequencer>, missing: Missing) -> Result<bool, StoreError> {
+        let messages = self.page_after(sequencer, missing.after).await?;
+        // The spans are read after the messages: whoever left before one of them was sent is known to have left.
+        let members_changed = self.read_spans(sequencer, missing.users).await?;
+        for message in &messages {
+            let Some(frame) = message_frame(message) else { continue };
+            let outgoing =
+                Outgoing { seq: message.seq, origin_session: message.origin_session, frame: &frame };
+            let handed = sequencer.hand(&outgoing);
+            if handed.deliveries > 0 {
+                self.counters.delivered(handed.deliveries, message.sent_at);
+            }
+            self.demote(handed, sequencer);
+        }
+        Ok(members_changed || !messages.is_empty())
+    }
+
+    /// The messages after `after`, ascending.
+    pub(super) async fn page_after(
+        &self,
+        sequencer: &Sequencer,
+        after: u64,
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        let request = PageRequest {
+            conversation: sequencer.conversation().clone(),
+            after,
+            before: u64::MAX,
+            limit: PAGE_MESSAGES,
+            max_bytes: PAGE_BYTES,
+            direction: Direction::Forwards,
+        };
+        let pages = self.store.pages(vec![request]).await?;
+        Ok(pages.into_iter().next().unwrap_or_default().messages)
+    }
+
+    /// Reads the spans of all who subscribe to a group; answers whether the members version is newer than before.
+    async fn read_spans(&self, sequencer: &Arc<Sequencer>, users: Vec<User>) -> Result<bool, StoreError> {
+        let Some(group) = sequencer.conversation().group() else { return Ok(false) };
+        let of = users.into_iter().map(|user| (user, group.clone())).collect::<Vec<_>>();
+        if of.is_empty() {
+            return Ok(false);
+        }
+        let memberships = self.store.memberships(of.clone()).await?;
+        let version = memberships.iter().map(|each| each.members_version).min().unwrap_or_default();
+        let spans: Vec<(User, Arc<[Span]>)> = of
+            .into_iter()
+            .zip(memberships)
+            .map(|((user, _), membership)| (user, Arc::from(membership.spans)))
+            .collect();
+        let before = sequencer.members_version();
+        for connection in sequencer.set_all_spans(&spans, version) {
+            self.catch_up(&connection, sequencer.clone());
+        }
+        Ok(version > before)
+    }
+}
+
+/// The `message` event of a message that was read from the store.
+pub(super) fn message_frame(message: &Message) -> Option<Frame> {
+    match serde_json::to_string(message) {
+        Ok(json) => Some(Frame::event("message", &json)),
+        Err(error) => {
+            tracing::error!(%error, id = %message.id, "a stored message cannot be encoded");
+            None
+        }
+    }
+}

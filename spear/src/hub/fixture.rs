@@ -1,0 +1,223 @@
+//! A hub on a real store, and clients that record what they are sent, for the tests of this folder.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use conversation::LocalDelivery as _;
+use parking_lot::Mutex;
+use store::{Append, Appended, Author, Connect, DeviceKey, GroupRecord, SqliteOptions, SqliteStore, Store};
+use tokio::{sync::Notify, time};
+use wire::{
+    Conversation, Destination, Device, Group, Incarnation, MembershipChange, Message, MessageHint, MessageId,
+    NodeRef, Payload, User,
+};
+
+use super::Hub;
+use crate::{
+    connection::{Connection, Identity},
+    counters::Counters,
+    socket::{Backlog, Frame, Outlet},
+};
+
+/// How long a test waits for something that must happen.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// A client that records what it is sent; its queue has a bound.
+pub(super) struct Client {
+    frames: Mutex<Vec<String>>,
+    room: AtomicUsize,
+    changed: Notify,
+}
+
+#[async_trait]
+impl Outlet for Client {
+    fn send(&self, frame: &Frame) -> Result<(), Backlog> {
+        if self.room.load(Ordering::Relaxed) == 0 {
+            return Err(Backlog::Full);
+        }
+        self.room.fetch_sub(1, Ordering::Relaxed);
+        self.frames.lock().push(frame.as_str().to_owned());
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn acknowledge(&self, _ack_id: u64, _json: &str) {}
+
+    async fn writable(&self) -> Result<(), Backlog> {
+        loop {
+            let changed = self.changed.notified();
+            if self.room.load(Ordering::Relaxed) > 0 {
+                return Ok(());
+            }
+            changed.await;
+        }
+    }
+
+    fn close(&self) {}
+}
+
+impl Client {
+    /// Lets the client read this many more frames.
+    pub(super) fn read(&self, frames: usize) {
+        self.room.fetch_add(frames, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    /// The `seq` of each message so far, in the order in which they came.
+    pub(super) fn seqs(&self) -> Vec<u64> {
+        let seq = |text: &String| {
+            let (name, message): (String, Message) = serde_json::from_str(text.strip_prefix('2')?).ok()?;
+            (name == "message").then_some(message.seq)
+        };
+        self.frames.lock().iter().filter_map(seq).collect()
+    }
+
+    /// Waits until exactly these messages have come.
+    pub(super) async fn has(&self, seqs: impl IntoIterator<Item = u64>) {
+        let wanted: Vec<u64> = seqs.into_iter().collect();
+        let arrived = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.seqs().len() >= wanted.len() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        drop(time::timeout(BUDGET, arrived).await);
+        assert_eq!(self.seqs(), wanted);
+    }
+}
+
+/// A hub on a store of its own.
+pub(super) struct Fixture {
+    pub(super) hub: Arc<Hub>,
+    pub(super) store: Arc<dyn Store>,
+    ids: AtomicUsize,
+    _directory: tempfile::TempDir,
+}
+
+pub(super) fn user(name: &str) -> User {
+    name.parse().expect("a name")
+}
+
+impl Fixture {
+    pub(super) async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(directory.path(), SqliteOptions::default()).expect("a store"));
+        let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
+        store.enter(&node).await.expect("entered");
+        let hub = Hub::new(node, store.clone(), Arc::new(Counters::new().expect("counters")));
+        Self { hub, store, ids: AtomicUsize::new(1), _directory: directory }
+    }
+
+    /// Connects a device as a session does, with room for `room` frames.
+    pub(super) async fn connect(
+        &self,
+        name: &str,
+        device: &str,
+        room: usize,
+    ) -> (Arc<Connection>, Arc<Client>) {
+        let client = Arc::new(Client {
+            frames: Mutex::default(),
+            room: AtomicUsize::new(room),
+            changed: Notify::new(),
+        });
+        let key = DeviceKey { user: user(name), device: Device::new(device).expect("a name") };
+        let session = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
+        let identity = Identity { key: key.clone(), session, token_expires_at: i64::MAX };
+        let connection = Arc::new(Connection::new(identity, client.clone()));
+        let connect = Connect { key: key.clone(), node: self.hub.node.clone() };
+        let connected = self.store.connect(vec![connect]).await.expect("connected").remove(0);
+        connection.set_registered(connected);
+        self.hub.add(&connection);
+        self.hub.open_catch_up(&connection);
+        let inbox = self.store.inbox(&key.user).await.expect("an inbox");
+        let cursors = self.store.cursors(&key).await.expect("cursors");
+        self.hub.catch_up_direct(&connection, &cursors, &inbox.direct).await.expect("caught up");
+        self.hub.join_groups(&connection, &cursors, &inbox.groups).await.expect("joined");
+        (connection, client)
+    }
+
+    /// Stores a message and answers its hint, which the caller may deliver or lose.
+    pub(super) async fn append(&self, from: &str, to: Destination, session: u64) -> Payload {
+        let conversation = match &to {
+            Destination::User(to) => Conversation::direct(user(from), to.clone()),
+            Destination::Group(group) => Conversation::Group(group.clone()),
+            Destination::Room(_) => panic!("rooms are not stored"),
+        };
+        let append = Append {
+            conversation,
+            id: MessageId(self.ids.fetch_add(1, Ordering::Relaxed) as u64),
+            cid: None,
+            from: user(from),
+            author: Author { device: None, epoch: 0, session },
+            to,
+            kind: "text".into(),
+            body: serde_json::value::to_raw_value(&1).expect("JSON").into(),
+            members_only: false,
+        };
+        let stored = self.store.append(vec![append]).await.expect("stored").remove(0).expect("not refused");
+        hint(&stored)
+    }
+
+    /// Makes a group with these members.
+    pub(super) async fn group(&self, name: &str, members: &[&str]) -> Group {
+        let group: Group = name.parse().expect("a name");
+        let record = GroupRecord {
+            group: group.clone(),
+            open: false,
+            name: None,
+            owner: None,
+            created_at: 0,
+            members: 0,
+        };
+        self.store.put_group(record).await.expect("made");
+        self.store.add_members(&group, members.iter().map(|name| user(name)).collect()).await.expect("added");
+        group
+    }
+
+    /// Removes a member and answers the hint about it.
+    pub(super) async fn remove(&self, group: &Group, name: &str) -> Payload {
+        let changed =
+            self.store.remove_members(group, vec![user(name)]).await.expect("removed").expect("a group");
+        Payload::Membership(MembershipChange {
+            group: group.clone(),
+            members_version: changed.members_version,
+            users: changed.changed,
+        })
+    }
+
+    pub(super) fn deliver(&self, hint: Payload) {
+        self.hub.deliver(hint);
+    }
+
+    /// Waits until a condition holds.
+    pub(super) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let deadline = time::Instant::now() + BUDGET;
+        while !condition() {
+            assert!(time::Instant::now() < deadline, "{what}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn hint(stored: &Appended) -> Payload {
+    let message = &stored.message;
+    Payload::Message(MessageHint {
+        conversation: message.conversation.clone(),
+        seq: message.seq,
+        members_version: stored.members_version,
+        origin_session: message.origin_session,
+        sent_at: message.sent_at,
+        json: Bytes::from(serde_json::to_vec(message.as_ref()).expect("JSON")),
+    })
+}

@@ -1,0 +1,239 @@
+//! Everything that is connected to this node, and the way of a message to it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | [`Hub`]: local users, and where a hint goes |
+//! | `sequencer.rs` | one conversation: order, live or catching up |
+//! | `fill.rs` | reads what is missing from the store, for those who are live |
+//! | `catch_up.rs` | reads what one connection has not got, at the speed it reads |
+//! | `groups.rs` | groups with a local member, and changes of their members |
+//! | `interest.rs` | tells the store which groups this node wants hints of |
+//! | `sweep.rs` | compares everything local with the store |
+
+mod catch_up;
+mod fill;
+#[cfg(test)]
+mod fixture;
+mod groups;
+mod interest;
+mod sequencer;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Weak};
+
+use conversation::LocalDelivery;
+use dashmap::{DashMap, Entry};
+use store::Store;
+use tokio::sync::{Notify, Semaphore};
+use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, User};
+
+use crate::{connection::Connection, counters::Counters, socket::Frame};
+use interest::Interest;
+use sequencer::{Handed, Offered};
+
+pub(crate) use sequencer::Sequencer;
+pub(crate) use sweep::run as run_sweeps;
+
+/// Pages that are read from the store at once, for all who catch up: bounds memory and the store's load after a restart.
+const CONCURRENT_PAGES: usize = 64;
+
+/// Everything that is connected to this node.
+pub(crate) struct Hub {
+    this: Weak<Self>,
+    pub(crate) node: NodeRef,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) counters: Arc<Counters>,
+    users: DashMap<User, LocalUser>,
+    sequencers: DashMap<Conversation, Arc<Sequencer>>,
+    interest: Interest,
+    pages: Semaphore,
+    /// Asks for a comparison with the store now.
+    suspicion: Notify,
+}
+
+/// A user with connections on this node.
+#[derive(Default)]
+struct LocalUser {
+    connections: Vec<Arc<Connection>>,
+    /// The inbox version that was last compared; 0 before the first time.
+    inbox_version: u64,
+}
+
+impl Hub {
+    pub(crate) fn new(node: NodeRef, store: Arc<dyn Store>, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            interest: Interest::new(node.clone(), store.clone()),
+            node,
+            store,
+            counters,
+            users: DashMap::new(),
+            sequencers: DashMap::new(),
+            pages: Semaphore::new(CONCURRENT_PAGES),
+            suspicion: Notify::new(),
+        })
+    }
+
+    /// Adds a connection; from now on hints find it.
+    pub(crate) fn add(&self, connection: &Arc<Connection>) {
+        let user = connection.identity.key.user.clone();
+        self.users.entry(user).or_default().connections.push(connection.clone());
+    }
+
+    /// Forgets a connection; nothing more is handed to it.
+    pub(crate) fn remove(&self, connection: &Arc<Connection>) {
+        if let Entry::Occupied(mut entry) = self.users.entry(connection.identity.key.user.clone()) {
+            entry.get_mut().connections.retain(|each| !Arc::ptr_eq(each, connection));
+            if entry.get().connections.is_empty() {
+                entry.remove();
+            }
+        }
+        for sequencer in connection.detach_all() {
+            sequencer.unsubscribe(connection);
+            self.forget_if_unused(sequencer.conversation());
+        }
+    }
+
+    /// The connections of a user on this node.
+    pub(crate) fn connections_of(&self, user: &User) -> Vec<Arc<Connection>> {
+        self.users.get(user).map(|local| local.connections.clone()).unwrap_or_default()
+    }
+
+    /// How many users have a connection here.
+    pub(crate) fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// How many groups have a member here.
+    pub(crate) fn group_count(&self) -> usize {
+        self.interest.count()
+    }
+
+    /// All connections.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.users.iter().flat_map(|local| local.connections.clone()).collect()
+    }
+
+    /// Something may have been lost on the way: compare with the store soon.
+    pub(crate) fn suspect(&self) {
+        self.suspicion.notify_one();
+    }
+
+    fn forget_if_unused(&self, conversation: &Conversation) {
+        if let Entry::Occupied(entry) = self.sequencers.entry(conversation.clone())
+            && entry.get().is_unused()
+        {
+            entry.remove();
+            if let Some(group) = conversation.group() {
+                self.interest.drop_later(group.clone());
+            }
+        }
+    }
+
+    /// Subscribes a connection to a conversation; it catches up from its cursor first.
+    pub(crate) fn subscribe(&self, connection: &Arc<Connection>, conversation: &Conversation) {
+        if let Some(sequencer) = self.subscribe_silently(connection, conversation) {
+            self.catch_up(connection, sequencer);
+        }
+    }
+
+    /// Subscribes a connection without letting it catch up; `None` where it was subscribed already or has ended.
+    fn subscribe_silently(
+        &self,
+        connection: &Arc<Connection>,
+        conversation: &Conversation,
+    ) -> Option<Arc<Sequencer>> {
+        let sequencer = {
+            // Under the entry's lock: an unused sequencer is removed under it too.
+            let make = || Arc::new(Sequencer::new(conversation.clone()));
+            let entry = self.sequencers.entry(conversation.clone()).or_insert_with(make);
+            if !entry.subscribe(connection) {
+                return None;
+            }
+            entry.clone()
+        };
+        if connection.attach(&sequencer) {
+            return Some(sequencer);
+        }
+        sequencer.unsubscribe(connection);
+        self.forget_if_unused(conversation);
+        None
+    }
+
+    fn existing(&self, conversation: &Conversation) -> Option<Arc<Sequencer>> {
+        self.sequencers.get(conversation).map(|entry| entry.clone())
+    }
+
+    /// Those of two users' local connections that do not subscribe to their conversation yet begin to.
+    fn subscribe_users(&self, direct: &Conversation) -> Option<Arc<Sequencer>> {
+        let connections: Vec<_> = direct.users().flat_map(|user| self.connections_of(user)).collect();
+        if connections.is_empty() {
+            return None;
+        }
+        let known = self.existing(direct);
+        for connection in &connections {
+            if !known.as_ref().is_some_and(|sequencer| sequencer.holds(connection)) {
+                self.subscribe(connection, direct);
+            }
+        }
+        known.or_else(|| self.existing(direct))
+    }
+
+    fn message(&self, hint: &MessageHint) {
+        let sequencer = match &hint.conversation {
+            group @ Conversation::Group(_) => self.existing(group),
+            direct @ Conversation::Direct(..) => self.subscribe_users(direct),
+        };
+        let Some(sequencer) = sequencer else { return };
+        let json = match std::str::from_utf8(&hint.json) {
+            Ok(json) => json,
+            Err(error) => {
+                tracing::warn!(%error, conversation = %hint.conversation, "a hint's payload is not UTF-8: read from the store instead");
+                if sequencer.learn(hint.seq, hint.members_version) {
+                    self.fill(sequencer);
+                }
+                return;
+            }
+        };
+        let Offered { handed, fill } = sequencer.offer(hint, || Frame::event("message", json));
+        if handed.deliveries > 0 {
+            self.counters.delivered(handed.deliveries, hint.sent_at);
+        }
+        self.demote(handed, &sequencer);
+        if fill {
+            self.fill(sequencer);
+        }
+    }
+
+    /// Those who fell behind read from the store.
+    fn demote(&self, handed: Handed, sequencer: &Arc<Sequencer>) {
+        for connection in handed.behind {
+            self.counters.fell_behind();
+            self.catch_up(&connection, sequencer.clone());
+        }
+    }
+
+    /// Closes older connections of a device.
+    pub(crate) fn kick(&self, kick: &Kick) {
+        for connection in self.connections_of(&kick.user) {
+            let older = connection.epoch() < kick.below_epoch;
+            if connection.identity.key.device == kick.device && connection.registered().is_some() && older {
+                connection.kick(&kick.reason);
+            }
+        }
+    }
+}
+
+impl LocalDelivery for Hub {
+    fn deliver(&self, payload: Payload) {
+        match payload {
+            Payload::Message(hint) => self.message(&hint),
+            Payload::Membership(change) => self.membership_changed(change),
+            Payload::Kick(kick) => self.kick(&kick),
+            // The probe is counted where it arrives from the relay.
+            Payload::Probe(_) => {}
+        }
+    }
+}

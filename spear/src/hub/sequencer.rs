@@ -1,0 +1,340 @@
+//! One conversation on this node: what comes next, and who gets it.
+//!
+//! Each subscriber is either *live* (gets what is handed out here) or *catching up* (reads from the store at its own
+//! pace). The switch happens under this conversation's lock, so nothing falls between the two.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use store::Span;
+use wire::{Conversation, MessageHint, User};
+
+use crate::{
+    connection::Connection,
+    socket::{Backlog, Frame},
+};
+
+/// One conversation on this node.
+pub(crate) struct Sequencer {
+    conversation: Conversation,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Everything up to here was handed to those who are live.
+    last_seq: u64,
+    /// The highest `seq` that is known to exist.
+    wanted_seq: u64,
+    /// The spans of all subscribers are at least as new as this members version.
+    members_version: u64,
+    /// The newest members version that is known to exist.
+    wanted_members: u64,
+    /// Somebody reads what is missing from the store.
+    filling: bool,
+    subscribers: Vec<Subscriber>,
+}
+
+struct Subscriber {
+    connection: Arc<Connection>,
+    /// When the user was a member, with the members version at which it was read; `None` in direct conversations.
+    spans: Option<Spans>,
+    /// Everything up to here was given to this connection, or is not its; `None` until its cursor is read.
+    given: Option<u64>,
+    live: bool,
+}
+
+#[derive(Clone)]
+struct Spans {
+    members_version: u64,
+    all: Arc<[Span]>,
+}
+
+/// What is to be read from the store for those who are live.
+pub(super) struct Missing {
+    /// The last `seq` that is there.
+    pub(super) after: u64,
+    /// Whose spans are to be read again; empty in direct conversations.
+    pub(super) users: Vec<User>,
+}
+
+/// A message on its way to those who are live.
+pub(super) struct Outgoing<'a> {
+    pub(super) seq: u64,
+    pub(super) origin_session: u64,
+    pub(super) frame: &'a Frame,
+}
+
+/// What became of a subscriber who had caught up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Caught {
+    /// It is live now.
+    Live,
+    /// More has come meanwhile.
+    Behind,
+    /// It is no subscriber any more.
+    Gone,
+}
+
+/// What handing out did: who fell behind, and how many got it.
+#[derive(Default)]
+pub(super) struct Handed {
+    pub(super) deliveries: u64,
+    pub(super) behind: Vec<Arc<Connection>>,
+}
+
+/// What a hint led to.
+pub(super) struct Offered {
+    pub(super) handed: Handed,
+    /// The caller is to fill what is missing.
+    pub(super) fill: bool,
+}
+
+impl Sequencer {
+    pub(super) fn new(conversation: Conversation) -> Self {
+        Self { conversation, state: Mutex::default() }
+    }
+
+    pub(crate) fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+
+    /// How far a connection was given this conversation; `None` where it is no subscriber or not known yet.
+    pub(crate) fn given_to(&self, connection: &Connection) -> Option<u64> {
+        self.state.lock().find(connection)?.given
+    }
+
+    /// Takes a hint: hands the message out if it is the next one, drops it if it is old, and else asks for a fill.
+    pub(super) fn offer(&self, hint: &MessageHint, frame: impl FnOnce() -> Frame) -> Offered {
+        let mut state = self.state.lock();
+        state.wanted_seq = state.wanted_seq.max(hint.seq);
+        state.wanted_members = state.wanted_members.max(hint.members_version);
+        let nothing = |fill| Offered { handed: Handed::default(), fill };
+        if hint.seq <= state.last_seq || state.filling {
+            return nothing(false);
+        }
+        if !state.subscribers.iter().any(|subscriber| subscriber.live) {
+            // Those who catch up find it in the store.
+            state.last_seq = hint.seq;
+            return nothing(false);
+        }
+        if hint.seq == state.last_seq + 1 && hint.members_version <= state.members_version {
+            let frame = frame();
+            let outgoing = Outgoing { seq: hint.seq, origin_session: hint.origin_session, frame: &frame };
+            return Offered { handed: state.hand(&outgoing), fill: false };
+        }
+        state.filling = true;
+        nothing(true)
+    }
+
+    /// Learns from the store how far the conversation has come; answers whether the caller is to fill.
+    pub(super) fn learn(&self, last_seq: u64, members_version: u64) -> bool {
+        let mut state = self.state.lock();
+        state.wanted_seq = state.wanted_seq.max(last_seq);
+        state.wanted_members = state.wanted_members.max(members_version);
+        if !state.subscribers.iter().any(|subscriber| subscriber.live) {
+            state.last_seq = state.wanted_seq;
+        }
+        let fill = !state.filling && state.is_behind();
+        state.filling |= fill;
+        fill
+    }
+
+    /// What is missing; with `None` nothing is, and the fill has ended.
+    pub(super) fn missing(&self) -> Option<Missing> {
+        let mut state = self.state.lock();
+        if !state.is_behind() {
+            state.filling = false;
+            return None;
+        }
+        let mut users = Vec::new();
+        if self.conversation.group().is_some() {
+            users.extend(state.subscribers.iter().map(|each| each.connection.identity.key.user.clone()));
+            users.sort_unstable();
+            users.dedup();
+        }
+        Some(Missing { after: state.last_seq, users })
+    }
+
+    /// Hands out what a fill has read.
+    pub(super) fn hand(&self, outgoing: &Outgoing<'_>) -> Handed {
+        let mut state = self.state.lock();
+        if outgoing.seq <= state.last_seq { Handed::default() } else { state.hand(outgoing) }
+    }
+
+    /// The store holds nothing newer than what is known here, whatever a hint said.
+    pub(super) fn nothing_more(&self) {
+        let mut state = self.state.lock();
+        state.wanted_seq = state.last_seq;
+        state.wanted_members = state.members_version;
+    }
+
+    /// A fill could not read the store: the next hint or sweep begins another one.
+    pub(super) fn give_up_filling(&self) {
+        self.state.lock().filling = false;
+    }
+
+    /// Replaces the spans of all users who subscribe here, as they were at `members_version`. Answers the connections that came
+    /// while they were read: they catch up, and read their own.
+    pub(super) fn set_all_spans(
+        &self,
+        spans: &[(User, Arc<[Span]>)],
+        members_version: u64,
+    ) -> Vec<Arc<Connection>> {
+        let mut demoted = Vec::new();
+        let mut state = self.state.lock();
+        for subscriber in &mut state.subscribers {
+            let user = &subscriber.connection.identity.key.user;
+            if let Some((_, spans)) = spans.iter().find(|(of, _)| of == user) {
+                subscriber.set_spans(spans, members_version);
+            } else if std::mem::take(&mut subscriber.live) {
+                demoted.push(subscriber.connection.clone());
+            }
+        }
+        state.members_version = state.members_version.max(members_version);
+        demoted
+    }
+
+    /// Replaces the spans of one user.
+    pub(super) fn set_spans_of(&self, user: &User, spans: &Arc<[Span]>, members_version: u64) {
+        for subscriber in &mut self.state.lock().subscribers {
+            if subscriber.connection.identity.key.user == *user {
+                subscriber.set_spans(spans, members_version);
+            }
+        }
+    }
+
+    /// The change that led to `members_version` concerned only users whose spans are set now: if it is the next one, nothing else
+    /// needs to be read for it.
+    pub(super) fn applied(&self, members_version: u64) {
+        let mut state = self.state.lock();
+        if state.members_version + 1 == members_version {
+            state.members_version = members_version;
+        }
+    }
+
+    /// Adds a subscriber that is not live yet; answers whether it is new.
+    pub(super) fn subscribe(&self, connection: &Arc<Connection>) -> bool {
+        let mut state = self.state.lock();
+        if state.find(connection).is_some() {
+            return false;
+        }
+        let connection = connection.clone();
+        state.subscribers.push(Subscriber { connection, spans: None, given: None, live: false });
+        true
+    }
+
+    /// Whether a connection is a subscriber.
+    pub(super) fn holds(&self, connection: &Connection) -> bool {
+        self.state.lock().find(connection).is_some()
+    }
+
+    /// Notes what a subscriber that catches up was given.
+    pub(super) fn gave(&self, connection: &Connection, seq: u64) {
+        if let Some(subscriber) = self.state.lock().find_mut(connection) {
+            subscriber.given = Some(subscriber.given.map_or(seq, |given| given.max(seq)));
+        }
+    }
+
+    /// A subscriber has read everything that the store held, up to `seq`, with spans of `members_version`.
+    pub(super) fn caught_up(&self, connection: &Connection, seq: u64, members_version: u64) -> Caught {
+        let mut state = self.state.lock();
+        let current = state.last_seq <= seq && state.members_version <= members_version;
+        let first_live = !state.subscribers.iter().any(|subscriber| subscriber.live);
+        let Some(subscriber) = state.find_mut(connection) else { return Caught::Gone };
+        subscriber.given = Some(subscriber.given.map_or(seq, |given| given.max(seq)));
+        if !current {
+            return Caught::Behind;
+        }
+        subscriber.live = true;
+        if first_live {
+            state.last_seq = state.last_seq.max(seq);
+            state.members_version = state.members_version.max(members_version);
+        }
+        Caught::Live
+    }
+
+    /// Removes a subscriber; answers whether nobody is left.
+    pub(super) fn unsubscribe(&self, connection: &Connection) -> bool {
+        let mut state = self.state.lock();
+        state.subscribers.retain(|each| !std::ptr::eq(&*each.connection, connection));
+        state.subscribers.is_empty()
+    }
+
+    /// Removes live subscribers who have got the last message of their membership; answers them.
+    pub(super) fn remove_those_who_left(&self) -> Vec<Arc<Connection>> {
+        let mut left = Vec::new();
+        self.state.lock().subscribers.retain(|each| {
+            let last = each.spans.as_ref().and_then(|spans| spans.all.last()?.left_seq);
+            let done = last.is_some_and(|seq| each.live && each.given.is_some_and(|given| given + 1 >= seq));
+            if done {
+                left.push(each.connection.clone());
+            }
+            !done
+        });
+        left
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.state.lock().subscribers.is_empty()
+    }
+
+    pub(super) fn members_version(&self) -> u64 {
+        self.state.lock().members_version
+    }
+}
+
+impl Subscriber {
+    fn set_spans(&mut self, all: &Arc<[Span]>, members_version: u64) {
+        // Two readers may finish in the other order: the newer one counts.
+        if self.spans.as_ref().is_none_or(|spans| spans.members_version <= members_version) {
+            self.spans = Some(Spans { members_version, all: all.clone() });
+        }
+    }
+}
+
+impl Spans {
+    fn hold(&self, seq: u64) -> bool {
+        self.all.iter().any(|span| span.holds(seq))
+    }
+}
+
+impl State {
+    fn is_behind(&self) -> bool {
+        self.last_seq < self.wanted_seq || self.members_version < self.wanted_members
+    }
+
+    fn find(&self, connection: &Connection) -> Option<&Subscriber> {
+        self.subscribers.iter().find(|each| std::ptr::eq(&*each.connection, connection))
+    }
+
+    fn find_mut(&mut self, connection: &Connection) -> Option<&mut Subscriber> {
+        self.subscribers.iter_mut().find(|each| std::ptr::eq(&*each.connection, connection))
+    }
+
+    fn hand(&mut self, outgoing: &Outgoing<'_>) -> Handed {
+        let mut handed = Handed::default();
+        for subscriber in self.subscribers.iter_mut().filter(|each| each.live) {
+            if subscriber.given.is_some_and(|given| given >= outgoing.seq) {
+                continue;
+            }
+            let theirs = subscriber.spans.as_ref().is_none_or(|spans| spans.hold(outgoing.seq));
+            // The connection that sent it has it by its acknowledgement.
+            if theirs && subscriber.connection.identity.session != outgoing.origin_session {
+                match subscriber.connection.outlet.send(outgoing.frame) {
+                    Ok(()) => handed.deliveries += 1,
+                    Err(Backlog::Full) => {
+                        subscriber.live = false;
+                        handed.behind.push(subscriber.connection.clone());
+                        continue;
+                    }
+                    // Its end is on the way.
+                    Err(Backlog::Closed) => continue,
+                }
+            }
+            subscriber.given = Some(outgoing.seq);
+        }
+        self.last_seq = outgoing.seq;
+        handed
+    }
+}

@@ -1,0 +1,179 @@
+//! The way of messages through a hub, on a real store.
+
+use wire::Destination;
+
+use super::fixture::{Fixture, user};
+
+const PLENTY: usize = 10_000;
+
+fn to(name: &str) -> Destination {
+    Destination::User(user(name))
+}
+
+#[tokio::test]
+async fn a_message_reaches_all_devices_of_both_but_not_the_connection_that_sent_it() {
+    let fixture = Fixture::new().await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let (phone, alice_phone) = fixture.connect("alice", "phone", PLENTY).await;
+    let (_tablet, alice_tablet) = fixture.connect("alice", "tablet", PLENTY).await;
+    for _ in 0..3 {
+        let hint = fixture.append("alice", to("bob"), phone.identity.session).await;
+        fixture.deliver(hint);
+    }
+    bob.has(1..=3).await;
+    alice_tablet.has(1..=3).await;
+    alice_phone.has([]).await;
+}
+
+#[tokio::test]
+async fn lost_hints_are_filled_before_a_later_message_is_handed_out() {
+    let fixture = Fixture::new().await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let first = fixture.append("alice", to("bob"), 0).await;
+    fixture.deliver(first);
+    bob.has(1..=1).await;
+    for _ in 2..=250 {
+        fixture.append("alice", to("bob"), 0).await;
+    }
+    let last = fixture.append("alice", to("bob"), 0).await;
+    fixture.deliver(last);
+    bob.has(1..=251).await;
+}
+
+#[tokio::test]
+async fn hints_that_come_twice_or_in_the_wrong_order_change_nothing() {
+    let fixture = Fixture::new().await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let mut hints = Vec::new();
+    for _ in 1..=50 {
+        hints.push(fixture.append("alice", to("bob"), 0).await);
+    }
+    for hint in hints.iter().rev().chain(&hints) {
+        fixture.deliver(hint.clone());
+    }
+    bob.has(1..=50).await;
+}
+
+#[tokio::test]
+async fn a_sweep_finds_a_message_whose_only_hint_was_lost() {
+    let fixture = Fixture::new().await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let group = fixture.group("team", &["alice", "carol"]).await;
+    let (_carol, carol) = fixture.connect("carol", "phone", PLENTY).await;
+    fixture.append("alice", to("bob"), 0).await;
+    fixture.append("alice", Destination::Group(group), 0).await;
+    fixture.hub.sweep().await.expect("swept");
+    bob.has(1..=1).await;
+    carol.has(1..=1).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_loses_its_queue_but_no_message() {
+    let fixture = Fixture::new().await;
+    let (_slow, slow) = fixture.connect("bob", "slow", 3).await;
+    let (_fast, fast) = fixture.connect("bob", "fast", PLENTY).await;
+    for _ in 1..=300 {
+        let hint = fixture.append("alice", to("bob"), 0).await;
+        fixture.deliver(hint);
+    }
+    fast.has(1..=300).await;
+    slow.has(1..=3).await;
+    slow.read(PLENTY);
+    slow.has(1..=300).await;
+    // It is live again: what comes now comes without the store.
+    let hint = fixture.append("alice", to("bob"), 0).await;
+    fixture.deliver(hint);
+    slow.has(1..=301).await;
+}
+
+#[tokio::test]
+async fn a_device_gets_what_it_has_not_confirmed_when_it_comes_back() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["bob"]).await;
+    let (connection, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    for _ in 1..=5 {
+        let hint = fixture.append("alice", to("bob"), 0).await;
+        fixture.deliver(hint);
+    }
+    bob.has(1..=5).await;
+    let conversation = wire::Conversation::direct(user("alice"), user("bob"));
+    assert!(connection.confirm(conversation, 3));
+    let writer = crate::cursors::CursorWriter::new(fixture.store.clone());
+    writer.write(std::slice::from_ref(&connection)).await;
+    fixture.hub.remove(&connection);
+    fixture.append("alice", to("bob"), 0).await;
+    fixture.append("alice", Destination::Group(group), 0).await;
+
+    let (_again, again) = fixture.connect("bob", "phone", PLENTY).await;
+    again.has([4, 5, 6, 1]).await;
+}
+
+#[tokio::test]
+async fn more_than_was_given_cannot_be_confirmed() {
+    let fixture = Fixture::new().await;
+    let (connection, bob) = fixture.connect("bob", "phone", 2).await;
+    for _ in 1..=5 {
+        let hint = fixture.append("alice", to("bob"), 0).await;
+        fixture.deliver(hint);
+    }
+    bob.has(1..=2).await;
+    let conversation = wire::Conversation::direct(user("alice"), user("bob"));
+    connection.confirm(conversation.clone(), 5);
+    assert_eq!(connection.take_confirmed(), vec![(conversation.clone(), 2)]);
+    let other = wire::Conversation::direct(user("x"), user("y"));
+    assert!(!connection.confirm(other, 5));
+}
+
+#[tokio::test]
+async fn one_who_was_removed_gets_what_was_sent_before_and_nothing_after() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["bob", "carol"]).await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let (_carol, carol) = fixture.connect("carol", "phone", PLENTY).await;
+    let first = fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(first);
+    // Neither the hint of the last message before nor the one of the removal arrives.
+    fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.remove(&group, "bob").await;
+    let third = fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(third);
+    carol.has(1..=3).await;
+    bob.has(1..=2).await;
+    let conversation = wire::Conversation::Group(group);
+    let existing = fixture.hub.existing(&conversation).expect("carol is there");
+    fixture.until("bob is unsubscribed", || !existing.holds(&_bob)).await;
+}
+
+#[tokio::test]
+async fn one_who_joins_while_connected_gets_what_is_sent_from_then_on() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["carol"]).await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    let changed =
+        fixture.store.add_members(&group, vec![user("bob")]).await.expect("added").expect("a group");
+    fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(wire::Payload::Membership(wire::MembershipChange {
+        group,
+        members_version: changed.members_version,
+        users: changed.changed,
+    }));
+    bob.has([2]).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_has_ended_leaves_nothing_behind() {
+    let fixture = Fixture::new().await;
+    fixture.group("team", &["bob"]).await;
+    let (connection, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let hint = fixture.append("alice", to("bob"), 0).await;
+    fixture.deliver(hint.clone());
+    bob.has(1..=1).await;
+    assert_eq!((fixture.hub.user_count(), fixture.hub.group_count()), (1, 1));
+    fixture.hub.remove(&connection);
+    // A hint that was on its way finds nobody.
+    fixture.deliver(hint);
+    fixture.hub.sweep().await.expect("swept");
+    assert!(fixture.hub.sequencers.is_empty());
+    assert_eq!((fixture.hub.user_count(), fixture.hub.group_count()), (0, 0));
+}

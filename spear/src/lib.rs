@@ -1,0 +1,180 @@
+//! Holds the connections and delivers messages to them, in order.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lib.rs` | [`run`]: the life of a spear |
+//! | `settings.rs` | [`Settings`] |
+//! | `socket/` | the seam to the socket.io layer, and the layer |
+//! | `admission.rs` | who gets in: tickets |
+//! | `session.rs` | the life of one connection |
+//! | `connection.rs` | what is known about one connection |
+//! | `events/` | what clients may ask for, one event a file |
+//! | `hub/` | local users and conversations: order, gaps, catching up, sweeps |
+//! | `hints.rs` | what arrives over the relay, and the probe of that path |
+//! | `cursors.rs` | writes what devices have confirmed |
+//! | `context.rs` | what every session needs |
+//! | `counters.rs` | what is counted and reported |
+//! | `drain.rs` | leaving: no newcomers, `migrate`, then the rest are closed |
+
+mod admission;
+mod connection;
+mod context;
+mod counters;
+mod cursors;
+mod drain;
+mod events;
+mod hints;
+mod hub;
+mod session;
+mod settings;
+mod socket;
+
+use std::{sync::Arc, time::Duration};
+
+use boot::{Cluster, NodeContext, Shutdown};
+use conversation::{Announcer, Conversations};
+use relay::Publisher;
+use roster::Registration;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use wire::{NodeState, TicketKey, TicketKeys, time::now_ms};
+
+use crate::{
+    admission::Admission, context::Context, counters::Counters, cursors::CursorWriter, hints::Hints,
+    hub::Hub, session::Sessions,
+};
+
+pub use settings::{DeliverySettings, Settings, SocketSettings};
+
+/// Between two looks for connections whose token has expired.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs a spear until `shutdown`, then drains it.
+///
+/// # Errors
+/// When it cannot start, or a newer start of the same node has taken its place.
+pub async fn run(
+    settings: Settings,
+    node: NodeContext,
+    cluster: Cluster,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let me = node.node_ref();
+    let relay_ready = node.readiness.condition("relay", "subscribing");
+    let registered = node.readiness.condition("roster", "registering");
+    let listener = node.listen().await?;
+    cluster.store.enter(&me).await?;
+
+    // Background work goes on while the node drains; it ends with this token.
+    let stop = CancellationToken::new();
+    let _stop_on_return = stop.clone().drop_guard();
+    let counters = Arc::new(Counters::new()?);
+    let hub = Hub::new(me.clone(), cluster.store.clone(), counters.clone());
+    let publisher = Arc::new(Publisher::new(cluster.relay.clone(), me.clone()));
+    let announcer = Announcer::with_local(me.clone(), publisher.clone(), hub.clone());
+    let ids = Arc::new(rpc::IdClient::spawn(
+        cluster.roster.clone(),
+        rpc::Secret::new(cluster.secret.expose()),
+        stop.clone(),
+        rpc::IdOptions { labels: node.labels(), ..rpc::IdOptions::default() },
+    ));
+    let conversations = Conversations::start(cluster.store.clone(), ids, announcer, settings.limits.clone());
+    let cursors = Arc::new(CursorWriter::new(cluster.store.clone()));
+    let keys = TicketKeys::new([TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes())]);
+    let context = Arc::new(Context {
+        hub: hub.clone(),
+        conversations,
+        cursors: cursors.clone(),
+        admission: Admission::new(me, keys, settings.max_connections),
+        max_pending_events: settings.max_pending_events,
+        register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
+    });
+
+    let hints = Hints { hub: hub.clone(), relay: cluster.relay.clone(), publisher, condition: relay_ready };
+    boot::spawn(hints.run(stop.clone()));
+    let delivery = &settings.delivery;
+    boot::spawn(hub::run_sweeps(
+        hub.clone(),
+        Duration::from_millis(delivery.sweep_interval_ms),
+        Duration::from_millis(delivery.suspect_sweep_interval_ms),
+        stop.clone(),
+    ));
+    let cursor_writer = boot::spawn(cursors.run(stop.clone()));
+    boot::spawn(count(node.clone(), cluster.clone(), hub.clone(), stop.clone()));
+    boot::spawn(expire(hub.clone(), stop.clone()));
+    let server = boot::spawn(serve(listener, context.clone(), node.clone(), settings.clone(), stop.clone()));
+
+    let registration = cluster.roster.register(node.record(NodeState::Up)).await?;
+    registered.ok("registered");
+    tracing::info!(url = %node.public_url(), "a spear is up");
+
+    let outcome = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        served = server => Err(anyhow::anyhow!("the server has ended: {served:?}")),
+        () = superseded(registration.as_ref()) => {
+            Err(anyhow::anyhow!("a newer start of {} is registered: this one exits", node.id))
+        }
+    };
+    drain::drain(&context, registration, &shutdown).await;
+    stop.cancel();
+    // What was confirmed in the last second is written before the process ends.
+    cursor_writer.await?;
+    outcome
+}
+
+async fn superseded(registration: &dyn Registration) {
+    registration.superseded().cancelled().await;
+}
+
+async fn serve(
+    listener: tokio::net::TcpListener,
+    context: Arc<Context>,
+    node: NodeContext,
+    settings: Settings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    use axum::serve::ListenerExt as _;
+
+    let user_timeout = Duration::from_millis(settings.socket.tcp_user_timeout_ms);
+    let listener = listener.tap_io(move |stream| {
+        let socket = socket2::SockRef::from(&*stream);
+        // A peer that vanished without a word keeps nothing longer than this; an answer leaves without delay.
+        let set = socket.set_tcp_user_timeout(Some(user_timeout)).and_then(|()| socket.set_tcp_nodelay(true));
+        if let Err(error) = set {
+            tracing::debug!(%error, "a socket option cannot be set");
+        }
+    });
+    let engine = socket::service(Arc::new(Sessions(context)), &settings.engine());
+    let router = axum::Router::new()
+        .merge(boot::health_routes(node))
+        .fallback_service(engine)
+        .layer(tower_http::cors::CorsLayer::very_permissive());
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// Publishes and reports the counters, once a second.
+async fn count(node: NodeContext, cluster: Cluster, hub: Arc<Hub>, stop: CancellationToken) {
+    let labels = node.labels();
+    let secret = rpc::Secret::new(cluster.secret.expose());
+    let reports = rpc::ReportClient::new(cluster.roster.clone(), secret, node.role, node.node_ref());
+    let counters = move || {
+        let (users, groups) = (hub.user_count(), hub.group_count());
+        hub.counters.publish(users, groups, &labels);
+        hub.counters.report(users, groups)
+    };
+    reports.run(stop, counters).await;
+}
+
+/// Closes connections whose token has expired.
+async fn expire(hub: Arc<Hub>, stop: CancellationToken) {
+    let mut ticks = time::interval(EXPIRY_INTERVAL);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let now = now_ms();
+        for connection in hub.connections() {
+            if connection.identity.token_expires_at <= now {
+                connection.kick("expired");
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The life of one connection: admitted, registered, ready, caught up, gone.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use conversation::Refusal;
+use parking_lot::Mutex;
+use serde_json::{json, value::RawValue};
+use store::{Connect, Connected, DeviceKey, Disconnect, StoreError};
+use tokio::time;
+use wire::{Code, Kick, Payload, time::now_ms};
+
+use crate::{
+    connection::{Connection, Identity},
+    context::Context,
+    events::{self, Asking},
+    socket::{Frame, Gate, Handshake, Inlet, NotAdmitted, Outlet, Reply},
+};
+
+/// The version of the protocol of CONTRACT §2 to §4.
+const PROTOCOL: u32 = 1;
+/// How long to wait before the store is asked again after it failed.
+const STORE_RETRY: time::Duration = time::Duration::from_millis(200);
+
+/// A connection's events, before and after it is registered.
+pub(crate) struct Session {
+    context: Arc<Context>,
+    connection: Arc<Connection>,
+    phase: Mutex<Phase>,
+    pending: AtomicUsize,
+}
+
+enum Phase {
+    /// Not registered yet: events wait, as many as may be pending.
+    Starting(Vec<Waiting>),
+    Ready,
+    Closed,
+}
+
+struct Waiting {
+    name: String,
+    payload: Option<Box<RawValue>>,
+    reply: Reply,
+}
+
+/// Lets clients in.
+pub(crate) struct Sessions(pub(crate) Arc<Context>);
+
+impl Gate for Sessions {
+    fn admit(&self, handshake: Handshake, outlet: Arc<dyn Outlet>) -> Result<Arc<dyn Inlet>, NotAdmitted> {
+        let context = &self.0;
+        let connections = context.hub.counters.connection_count();
+        let claims =
+            context.admission.check(handshake.ticket.as_deref(), connections).inspect_err(|refusal| {
+                context.hub.counters.refused();
+                tracing::debug!(code = %refusal.code, "a client is not let in");
+            })?;
+        let identity = Identity {
+            key: DeviceKey { user: claims.user, device: claims.device },
+            // Below 2^53, so that every client can hold it as a number.
+            session: rand::random_range(1..1 << 53),
+            token_expires_at: claims.token_expires_at,
+        };
+        context.hub.counters.connected();
+        Ok(Arc::new(Session {
+            context: context.clone(),
+            connection: Arc::new(Connection::new(identity, outlet)),
+            phase: Mutex::new(Phase::Starting(Vec::new())),
+            pending: AtomicUsize::new(0),
+        }))
+    }
+}
+
+impl Inlet for Session {
+    fn opened(self: Arc<Self>) {
+        tokio::spawn(self.start());
+    }
+
+    fn event(self: Arc<Self>, name: &str, payload: Option<&RawValue>, reply: Reply) {
+        let most = self.context.max_pending_events;
+        if self.pending.fetch_add(1, Ordering::Relaxed) >= most {
+            return self.finish(reply, &events::refused(&too_many(most)));
+        }
+        {
+            let mut phase = self.phase.lock();
+            match &mut *phase {
+                Phase::Starting(waiting) => {
+                    let payload = payload.map(ToOwned::to_owned);
+                    return waiting.push(Waiting { name: name.to_owned(), payload, reply });
+                }
+                Phase::Ready => {}
+                Phase::Closed => return,
+            }
+        }
+        self.begin(name, payload, reply);
+    }
+
+    fn closed(self: Arc<Self>) {
+        let before = std::mem::replace(&mut *self.phase.lock(), Phase::Closed);
+        self.context.hub.counters.disconnected();
+        // One that is not registered yet is cleaned up where it would be.
+        if matches!(before, Phase::Ready) {
+            tokio::spawn(async move { self.end().await });
+        }
+    }
+}
+
+impl Session {
+    fn begin(self: Arc<Self>, name: &str, payload: Option<&RawValue>, reply: Reply) {
+        let asking = Asking { context: &self.context, connection: &self.connection, payload };
+        match events::begin(name, asking) {
+            Ok(answer) => {
+                tokio::spawn(async move {
+                    let json = answer.await;
+                    self.finish(reply, &json);
+                });
+            }
+            Err(refusal) => self.finish(reply, &events::refused(&refusal)),
+        }
+    }
+
+    fn finish(&self, reply: Reply, json: &str) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        reply.send(json);
+    }
+
+    async fn start(self: Arc<Self>) {
+        let Some(connected) = self.register().await else { return };
+        let resumed = connected.known;
+        self.replace_older(&connected).await;
+        self.connection.set_registered(connected);
+        self.context.hub.add(&self.connection);
+        let key = &self.connection.identity.key;
+        let ready = json!({
+            "protocol": PROTOCOL,
+            "user": key.user,
+            "device": key.device,
+            "session": self.connection.identity.session.to_string(),
+            "node": self.context.hub.node.id,
+            "server_at": now_ms(),
+            "resumed": resumed,
+        });
+        // The queue of a new connection is empty; if it is closed, `closed` says so.
+        let _ = self.connection.outlet.send(&Frame::event("ready", &ready.to_string()));
+        if !self.open() {
+            return self.end().await;
+        }
+        self.context.hub.open_catch_up(&self.connection);
+        while let Err(error) = self.resume().await {
+            tracing::warn!(%error, user = %key.user, "resuming waits for the store");
+            time::sleep(STORE_RETRY).await;
+            if matches!(*self.phase.lock(), Phase::Closed) {
+                return;
+            }
+        }
+    }
+
+    /// Registers the device; `None` where the store does not answer in time, and the connection is closed.
+    async fn register(&self) -> Option<Connected> {
+        let connect =
+            Connect { key: self.connection.identity.key.clone(), node: self.context.hub.node.clone() };
+        let deadline = time::Instant::now() + self.context.register_timeout;
+        loop {
+            match self.context.hub.store.connect(vec![connect.clone()]).await {
+                Ok(connected) => return connected.into_iter().next(),
+                Err(error) if time::Instant::now() < deadline => {
+                    tracing::warn!(%error, "registering a device waits for the store");
+                    time::sleep(STORE_RETRY).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a device cannot be registered: its connection is closed");
+                    self.connection.outlet.close();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The same device is connected already: that connection goes, wherever it is.
+    async fn replace_older(&self, connected: &Connected) {
+        let Some((node, _)) = &connected.previous else { return };
+        let key = self.connection.identity.key.clone();
+        let kick = Kick {
+            user: key.user,
+            device: key.device,
+            below_epoch: connected.epoch,
+            reason: "replaced".to_owned(),
+        };
+        self.context.conversations.announcer().tell(vec![(node.clone(), Payload::Kick(kick))]).await;
+    }
+
+    /// Lets the events through that waited; answers whether the connection is still there.
+    fn open(self: &Arc<Self>) -> bool {
+        loop {
+            let waiting = {
+                let mut phase = self.phase.lock();
+                match &mut *phase {
+                    Phase::Starting(waiting) if waiting.is_empty() => {
+                        *phase = Phase::Ready;
+                        return true;
+                    }
+                    Phase::Starting(waiting) => std::mem::take(waiting),
+                    Phase::Ready => return true,
+                    Phase::Closed => return false,
+                }
+            };
+            for Waiting { name, payload, reply } in waiting {
+                self.clone().begin(&name, payload.as_deref(), reply);
+            }
+        }
+    }
+
+    /// Finds what this device has not confirmed, and lets the connection catch up with it.
+    async fn resume(&self) -> Result<(), StoreError> {
+        let hub = &self.context.hub;
+        let key = &self.connection.identity.key;
+        let inbox = hub.store.inbox(&key.user).await?;
+        let cursors = hub.store.cursors(key).await?;
+        hub.catch_up_direct(&self.connection, &cursors, &inbox.direct).await?;
+        hub.join_groups(&self.connection, &cursors, &inbox.groups).await?;
+        Ok(())
+    }
+
+    async fn end(&self) {
+        let context = &self.context;
+        context.hub.remove(&self.connection);
+        context.cursors.write(std::slice::from_ref(&self.connection)).await;
+        let key = self.connection.identity.key.clone();
+        let disconnect = Disconnect { key, epoch: self.connection.epoch() };
+        if let Err(error) = context.hub.store.disconnect(vec![disconnect]).await {
+            // Presence is then wrong until the device connects again, or this node leaves.
+            tracing::warn!(%error, user = %self.connection.identity.key.user, "a disconnection is not noted");
+        }
+    }
+}
+
+fn too_many(most: usize) -> Refusal {
+    let message = format!("more than {most} events wait for an answer");
+    Refusal { code: Code::RateLimited, message, retry_after_ms: Some(100) }
+}

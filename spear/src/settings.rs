@@ -1,0 +1,68 @@
+//! What can be set for a spear; every key is documented in `profiles/default/spear.toml`.
+
+use std::time::Duration;
+
+use conversation::Limits;
+use serde::Deserialize;
+
+use crate::socket::EngineSettings;
+
+/// The table `[spear]`, without the keys that every role has.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The most connections; further ones are refused as `overloaded`.
+    pub max_connections: usize,
+    /// Pings, time-outs and queues of the socket.io layer.
+    pub socket: SocketSettings,
+    /// How the spear makes sure that no message is missed.
+    pub delivery: DeliverySettings,
+    /// The most events of one connection that wait for an answer; more are refused as `rate_limited`.
+    pub max_pending_events: usize,
+    /// Sizes that are checked.
+    pub limits: Limits,
+}
+
+/// The table `[spear.socket]`. Times in milliseconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketSettings {
+    /// Between two pings.
+    pub ping_interval_ms: u64,
+    /// How long a client may take to answer a ping.
+    pub ping_timeout_ms: u64,
+    /// How long a client may take from the handshake to a valid ticket.
+    pub connect_timeout_ms: u64,
+    /// The most frames that wait to be sent to one connection.
+    pub outgoing_frames: usize,
+    /// How long sent bytes may stay unacknowledged by the peer's TCP before the connection is given up.
+    pub tcp_user_timeout_ms: u64,
+}
+
+/// The table `[spear.delivery]`. Times in milliseconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliverySettings {
+    /// Between two comparisons with the store while nothing is suspicious.
+    pub sweep_interval_ms: u64,
+    /// Between two comparisons while hints may have been lost.
+    pub suspect_sweep_interval_ms: u64,
+    /// How long a connection waits for the store to register its device.
+    pub register_timeout_ms: u64,
+}
+
+impl Settings {
+    pub(crate) fn engine(&self) -> EngineSettings {
+        // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
+        const AROUND_THE_BODY: usize = 4096;
+        let socket = &self.socket;
+        EngineSettings {
+            ping_interval: Duration::from_millis(socket.ping_interval_ms),
+            ping_timeout: Duration::from_millis(socket.ping_timeout_ms),
+            connect_timeout: Duration::from_millis(socket.connect_timeout_ms),
+            // Twice: what is somewhat too large is refused with a code, only what is far too large ends the connection.
+            max_packet_bytes: 2 * self.limits.body_bytes + AROUND_THE_BODY,
+            outgoing_frames: socket.outgoing_frames,
+        }
+    }
+}
