@@ -72,17 +72,26 @@ pub async fn a_repeated_id_is_stored_once(place: &impl Place) {
     assert_contiguous(&read_all(&store, &direct("a", "b")).await);
 }
 
-/// Ids may come out of order; each is stored, and each is known.
+/// Ids may come in any order; each is stored once, and each is known, whether it led or came late.
 pub async fn a_late_id_is_not_a_repeated_one(place: &impl Place) {
     let store = place.open().await;
-    let ids = [500, 100, 900, 300, 901, 899, 200];
-    for (seq, id) in (1..).zip(ids) {
-        let appended = append(&store, Append { id: MessageId(id), ..to_user("a", "b") }).await;
-        assert_eq!((appended.message.seq, appended.duplicate), (seq, false), "id {id}");
-    }
-    for (seq, id) in (1..).zip(ids) {
-        let appended = append(&store, Append { id: MessageId(id), ..to_user("a", "b") }).await;
-        assert_eq!((appended.message.seq, appended.duplicate), (seq, true), "id {id}");
+    let in_order = 1..=20;
+    let with_an_early_giant = [7, u64::MAX >> 1].into_iter().chain(8..40);
+    let zigzag = (0..50).map(|n| if n % 2 == 0 { 1_000 + n } else { 1_000 - n });
+    let scattered = (1..=200).map(|n: u64| n * 7_919 % 1_009);
+    let orders: [Vec<u64>; 4] =
+        [in_order.collect(), with_an_early_giant.collect(), zigzag.collect(), scattered.collect()];
+    for (n, ids) in orders.into_iter().enumerate() {
+        let to = format!("u{n}");
+        let send = |id: u64| Append { id: MessageId(id), ..to_user("a", &to) };
+        for (seq, id) in (1..).zip(&ids) {
+            let appended = append(&store, send(*id)).await;
+            assert_eq!((appended.message.seq, appended.duplicate), (seq, false), "order {n}, id {id}");
+        }
+        for (seq, id) in (1..).zip(&ids) {
+            let appended = append(&store, send(*id)).await;
+            assert_eq!((appended.message.seq, appended.duplicate), (seq, true), "order {n}, id {id}");
+        }
     }
 }
 

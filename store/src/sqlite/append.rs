@@ -6,9 +6,10 @@ use rusqlite::params;
 use wire::{Conversation, Destination, Message, User};
 
 use super::{
+    cids,
     conversations::Row,
-    duplicates,
     failure::signed,
+    ids,
     job::{Operation, Weight},
     live::Live,
     unit::Unit,
@@ -70,22 +71,21 @@ fn write(unit: &mut Unit<'_>, append: &Append) -> rusqlite::Result<Result<Writte
         Some(row) => row,
         None => unit.row_or_new(&append.conversation)?,
     };
-    if append.id.0 <= row.max_id
-        && let Some(first) = duplicates::by_id(unit, append, row.id)?
-    {
+    if let Some(first) = ids::find(unit, &append.conversation, &row, append.id.0)? {
         return Ok(Ok(Written { message: first, duplicate: true, members_version: row.members_version }));
     }
     let seq = row.last_seq + 1;
     if let Some(cid) = &append.cid
-        && let Some(first) = duplicates::by_cid(unit, append, cid, row.id, seq)?
+        && let Some(first) = cids::find_or_note(unit, append, cid, row.id, seq)?
     {
         return Ok(Ok(Written { message: first, duplicate: true, members_version: row.members_version }));
     }
+    ids::note(unit, &row, append.id.0, seq)?;
     if seq == 1 {
         open_inboxes(unit, &append.conversation, row.id)?;
     }
     let message = message(append, seq, unit.now.max(row.last_at));
-    insert(unit, row.id, &message)?;
+    insert(unit, &row, &message)?;
     row.last_seq = seq;
     row.last_at = message.sent_at;
     row.max_id = row.max_id.max(append.id.0);
@@ -180,7 +180,7 @@ pub(super) fn usual_destination(conversation: &Conversation, from: &User) -> Des
     }
 }
 
-fn insert(unit: &Unit<'_>, conversation: i64, message: &Message) -> rusqlite::Result<()> {
+fn insert(unit: &Unit<'_>, row: &Row, message: &Message) -> rusqlite::Result<()> {
     let destination = if message.to == usual_destination(&message.conversation, &message.from) {
         None
     } else {
@@ -191,11 +191,12 @@ fn insert(unit: &Unit<'_>, conversation: i64, message: &Message) -> rusqlite::Re
     unit.connection
         .prepare_cached(
             "INSERT INTO message
-                 (conversation, seq, id, sent_at, sender, device, session, cid, kind, destination, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 (conversation, seq, id, sent_at, sender, device, session, cid, kind, destination, body,
+                  behind)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
-            conversation,
+            row.id,
             signed(message.seq),
             signed(message.id.0),
             message.sent_at,
@@ -206,6 +207,7 @@ fn insert(unit: &Unit<'_>, conversation: i64, message: &Message) -> rusqlite::Re
             (*message.kind != *PLAIN_KIND).then_some(&*message.kind),
             destination,
             message.body.get(),
+            signed(row.max_id.saturating_sub(message.id.0)),
         ])?;
     Ok(())
 }

@@ -8,7 +8,8 @@
 //! | `writer.rs` | the one thread that writes, many calls in one transaction |
 //! | `job.rs` | what it is asked to do; `unit.rs`: what it works with meanwhile |
 //! | `conversations.rs` | rows of conversations that it remembers |
-//! | `append.rs`, `duplicates.rs` | appending; what was stored before |
+//! | `append.rs` | appending |
+//! | `ids.rs`, `cids.rs` | what was stored before |
 //! | `readers.rs` | connections that read |
 //! | `messages.rs`, `pages.rs`, `rows.rs` | reading messages, inboxes, read marks |
 //! | `groups.rs`, `members.rs` | groups; changes of members |
@@ -19,12 +20,13 @@
 
 mod append;
 mod cache;
+mod cids;
 mod conversations;
 mod cursors;
 mod devices;
-mod duplicates;
 mod failure;
 mod groups;
+mod ids;
 mod interest;
 mod job;
 mod live;

@@ -34,9 +34,19 @@ CREATE TABLE message (
     -- NULL: what the conversation and the sender say. Else the destination as JSON.
     destination  TEXT,
     body         TEXT    NOT NULL,
+    -- By how much the greatest id up to here exceeds this one: 0 for most, which takes no byte.
+    behind       INTEGER NOT NULL,
     PRIMARY KEY (conversation, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX message_id ON message (conversation, id);
+
+-- Messages whose id was not the greatest of their conversation when they came. The others are found by halving (see
+-- `ids.rs`): an index of all ids would be a page more to write for most messages.
+CREATE TABLE late_id (
+    conversation INTEGER NOT NULL,
+    id           INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    PRIMARY KEY (conversation, id)
+) STRICT, WITHOUT ROWID;
 
 -- Which cids were used lately.
 CREATE TABLE cid (

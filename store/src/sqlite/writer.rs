@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     SqliteOptions,
-    duplicates::Sweep,
+    cids::Sweep,
     failure::{failed, signed},
     job::{Job, Weight},
     live::Live,

@@ -1,8 +1,8 @@
-//! What was stored before: by id, and by cid within 24 hours.
+//! What was stored before by cid, within 24 hours; and how old cids are removed.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use wire::Message;
 
 use super::{
@@ -22,25 +22,8 @@ const SWEPT_PER_CID: usize = 2;
 const SWEEP_MIN: usize = 128;
 const SWEEP_MAX: usize = 1_024;
 
-/// The message of this conversation with the append's id.
-pub(super) fn by_id(
-    unit: &Unit<'_>,
-    append: &Append,
-    conversation: i64,
-) -> rusqlite::Result<Option<Arc<Message>>> {
-    let seq = unit
-        .connection
-        .prepare_cached("SELECT seq FROM message WHERE conversation = ?1 AND id = ?2")?
-        .query_row(params![conversation, signed(append.id.0)], |row| unsigned(row, 0))
-        .optional()?;
-    match seq {
-        Some(seq) => rows::message(unit.connection, &append.conversation, conversation, seq),
-        None => Ok(None),
-    }
-}
-
 /// The message that the sender sent with this cid within its life; if there is none, the cid is noted for `seq`.
-pub(super) fn by_cid(
+pub(super) fn find_or_note(
     unit: &mut Unit<'_>,
     append: &Append,
     cid: &str,
