@@ -42,6 +42,9 @@ pub use settings::{Limits, Settings, SettingsError};
 /// How long one report may take, over gRPC.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often an idle connection is asked for a sign of life, so that those of vanished nodes are closed.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
 /// The largest report, in bytes: 1,000 counters with names of 64 bytes are less.
 const REPORT_BYTES: usize = 128 << 10;
 
@@ -59,6 +62,9 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     settings.check(cluster.embedded)?;
+    // Named before the first one holds, or the node would seem ready for a moment.
+    let store_condition = node.readiness.condition("store", "reading the reports");
+    let roster_condition = node.readiness.condition("roster", "registering");
     let reports_in = node.listen().await?;
     let requests_in = node.listen_at(settings.http_port).await?;
     let record = record(&settings, &node, &requests_in)?;
@@ -71,8 +77,7 @@ pub async fn run(
     let api = Api::new(&settings, &cluster, node.labels(), conversations, observed.clone());
 
     let stop = shutdown.token();
-    let store_condition = node.readiness.condition("store", "reading the reports");
-    let roster_condition = node.readiness.condition("roster", "registering");
+    let _background_ends_with_this = stop.clone().drop_guard();
     boot::spawn(observed.clone().follow(cluster.store.clone(), store_condition, stop.clone()));
     boot::spawn(health::report(
         record.clone(),
@@ -83,9 +88,9 @@ pub async fn run(
         stop.clone(),
     ));
 
+    tracing::info!(grpc = record.port, http = record.public_url, "listening");
     let registration = cluster.roster.register(record).await.context("cannot register in the roster")?;
     boot::spawn(health::follow_roster(cluster.roster.health(), roster_condition, stop));
-    tracing::info!(grpc = node.port(), http = %node.public_url(), "stat is up");
 
     let superseded = registration.superseded();
     let requests = serve_http(requests_in, api.router(), shutdown.clone());
@@ -152,6 +157,7 @@ async fn serve_grpc(
     let requested = shutdown.clone();
     let server = Server::builder()
         .timeout(REPORT_TIMEOUT)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .concurrency_limit_per_connection(REPORTS_PER_CONNECTION)
         .add_service(guarded)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {

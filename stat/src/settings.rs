@@ -143,6 +143,11 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::Path;
+
+    use boot::Tree;
+    use wire::Role;
+
     use super::*;
 
     pub(crate) fn settings() -> Settings {
@@ -159,6 +164,19 @@ pub(crate) mod tests {
                 counters: 64,
             },
             conversation: conversation::Limits::default(),
+        }
+    }
+
+    #[test]
+    fn the_documented_defaults_are_good_for_both_instances() {
+        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+        let key = ("PHALANX__STAT__API_KEYS".to_owned(), "[\"0123456789abcdef\"]".to_owned());
+        let tree = Tree::load(&profiles, "default", [key]).expect("profiles/default can be read");
+        for (instance, port) in [(0, 50100), (1, 50101)] {
+            let settings: Settings = tree.role(Role::Stat, instance).expect("stat.toml is complete");
+            assert_eq!(settings.check(false), Ok(()));
+            assert_eq!(settings.http_port, port);
+            assert_eq!(settings.conversation, conversation::Limits::default());
         }
     }
 

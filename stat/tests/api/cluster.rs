@@ -1,5 +1,8 @@
 //! The nodes, their counters, and who is connected.
 
+use std::sync::Arc;
+
+use roster::EmbeddedRoster;
 use serde_json::{Value, json};
 use store::{Connect, DeviceKey};
 use wire::{Device, NodeRef, Role};
@@ -117,6 +120,33 @@ async fn a_node_that_is_gone_is_lost_and_its_users_are_offline() {
     assert_eq!((&presence["online"], &presence["devices"]), (&json!(false), &json!([])));
     let (status, nobody) = api.get("/v1/users/nobody/presence").await;
     assert_eq!((status, &nobody["online"], &nobody["last_seen_at"]), (200, &json!(false), &json!(null)));
+}
+
+#[tokio::test]
+async fn without_the_roster_the_last_snapshot_is_shown_and_the_node_is_not_ready() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let roster = EmbeddedRoster::open(directory.path()).await.expect("a roster");
+    let world = World::start_with(1, |cluster| cluster.roster = Arc::new(roster.clone())).await;
+    roster.suspect();
+    let ready = async |expected: bool| {
+        eventually("readiness follows the roster", async || {
+            (world.readiness(0).is_ready() == expected).then_some(())
+        })
+        .await;
+    };
+    ready(false).await;
+    let (status, cluster) = world.api(0).get("/v1/cluster").await;
+    assert_eq!((status, &node(&cluster, "stat-1")["state"]), (200, &json!("up")));
+    roster.recover();
+    ready(true).await;
+}
+
+#[tokio::test]
+async fn a_newer_start_of_the_same_node_ends_the_older_one() {
+    let mut world = World::start(1).await;
+    let _newer = world.register(Role::Stat, "stat-1").await;
+    let ended = world.ended(0).await.expect_err("it must not go on");
+    assert!(ended.to_string().contains("a newer start of stat-1"), "{ended}");
 }
 
 #[tokio::test]

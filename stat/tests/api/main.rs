@@ -1,6 +1,7 @@
 //! The business API of real stat nodes, over real sockets, on an embedded roster, relay and store.
 
 mod cluster;
+mod documented;
 mod fake_idgen;
 mod groups;
 mod messages;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boot::{Cluster, NodeContext, Shutdown, ShutdownTrigger};
+use boot::{Cluster, NodeContext, Readiness, Shutdown, ShutdownTrigger};
 use reqwest::{Client, Method};
 use roster::Registration;
 use rpc::ShowSecret;
@@ -41,6 +41,7 @@ pub(crate) struct World {
 }
 
 struct StatNode {
+    readiness: Readiness,
     record: Arc<NodeRecord>,
     shutdown: ShutdownTrigger,
     task: JoinHandle<anyhow::Result<()>>,
@@ -86,6 +87,11 @@ impl World {
         Api { base: self.url(number, ""), client: Client::new() }
     }
 
+    /// What `/readyz` of a stat node (from 0) answers.
+    pub(crate) fn readiness(&self, number: usize) -> &Readiness {
+        &self.stats[number].readiness
+    }
+
     /// A time of this test's, as reports carry it: `offset_ms` after it began.
     pub(crate) fn time(&self, offset_ms: i64) -> i64 {
         self.began_at + offset_ms
@@ -127,8 +133,13 @@ impl World {
 
     /// Asks a stat node (from 0) to end, and waits until it has.
     pub(crate) async fn stop(&mut self, number: usize) -> anyhow::Result<()> {
+        self.stats[number].shutdown.request();
+        self.ended(number).await
+    }
+
+    /// Waits until a stat node (from 0) has ended, and forgets it.
+    pub(crate) async fn ended(&mut self, number: usize) -> anyhow::Result<()> {
         let node = self.stats.remove(number);
-        node.shutdown.request();
         tokio::time::timeout(BUDGET, node.task).await??
     }
 }
@@ -156,7 +167,7 @@ impl StatNode {
         let mut snapshots = cluster.roster.watch();
         let found = snapshots.wait_for(|snapshot| snapshot.get(Role::Stat, id).is_some()).await;
         let record = found.expect("the roster lives").get(Role::Stat, id).cloned().expect("just found");
-        Self { record, shutdown, task }
+        Self { readiness: node.readiness, record, shutdown, task }
     }
 
     async fn channel(&self) -> tonic::transport::Channel {
