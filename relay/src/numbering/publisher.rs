@@ -28,7 +28,9 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher for this start of this node. There must be one only: a second one would use the same numbers.
+    /// A publisher for this start of this node. There must be one only, and the ids of nodes that use the relay must
+    /// differ across roles too: a second publisher of the same name would use the same numbers, and targets would drop
+    /// its hints as repeats.
     pub fn new(relay: Arc<dyn Relay>, me: NodeRef) -> Self {
         Self { relay, me, numbers: Mutex::default() }
     }

@@ -110,6 +110,15 @@ mod tests {
     }
 
     #[test]
+    fn a_late_one_is_no_repeat_of_the_one_a_window_before() {
+        let mut window = Window::default();
+        (1..=WINDOW + 1).for_each(|number| assert_eq!(window.arrive(number), Place::Next));
+        assert_eq!(window.arrive(WINDOW + 4), Place::Ahead(2));
+        assert_eq!(window.arrive(WINDOW + 2), Place::Late);
+        assert_eq!(window.arrive(WINDOW + 3), Place::Late);
+    }
+
+    #[test]
     fn neither_end_of_the_numbers_breaks_it() {
         let mut window = Window::default();
         assert_eq!(window.arrive(0), Place::Repeat);
