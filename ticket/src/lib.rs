@@ -1,0 +1,107 @@
+//! Checks who asks, and assigns each client to a spear.
+//!
+//! A request is answered from memory: keys are read at the start, the ring is rebuilt when the roster's snapshot changes.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lib.rs` | [`run`]: the life of one ticket node |
+//! | `settings.rs` | [`Settings`]: the `[ticket]` table |
+//! | `http.rs` | what is answered: `/v1/tickets`, `/dev/token` |
+//! | `token.rs` | the user's token, checked |
+//! | `key_files.rs` | the keys of the back ends that sign tokens |
+//! | `dev_token.rs` | tokens for newcomers, in the embedded cluster and on loopback only |
+//! | `ring.rs` | consistent hash: which spear a user belongs to |
+//! | `spears.rs` | keeps the ring as the roster's snapshot is |
+//! | `issue.rs` | tickets for one who is known |
+//! | `rate.rs`, `address.rs` | how often one address or one user may ask |
+
+mod address;
+mod dev_token;
+mod http;
+mod issue;
+mod key_files;
+mod rate;
+mod ring;
+mod settings;
+mod spears;
+mod token;
+
+#[cfg(test)]
+mod http_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod token_tests;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use boot::{Cluster, NodeContext, Shutdown, serve_http};
+use roster::Registration;
+use tokio_util::sync::CancellationToken;
+use wire::{NodeState, TicketKey};
+
+use crate::{http::Api, issue::Issuer, spears::Spears, token::TokenChecker};
+
+pub use key_files::TokenKeyError;
+pub use settings::{CorsSettings, JwtSettings, Limits, Settings, SettingsError, Switch, TicketSettings};
+
+/// Runs one ticket node until shutdown is requested and what was in flight is answered, or the drain time is over.
+///
+/// # Errors
+/// Settings or key files that cannot be used, a port that is taken, a roster that refuses the node, or a newer start of
+/// the same node.
+pub async fn run(
+    settings: Settings,
+    node: NodeContext,
+    cluster: Cluster,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let routes = router(&settings, &node, &cluster, shutdown.token())?;
+    let listener = node.listen().await?;
+    let registration =
+        cluster.roster.register(node.record(NodeState::Up)).await.context("cannot register in the roster")?;
+    tracing::info!(url = %node.public_url(), "ticket is up");
+
+    let superseded = registration.superseded();
+    let served = tokio::select! {
+        served = async {
+            let serving = serve_http(listener, routes, shutdown.clone());
+            tokio::join!(serving, announce_drain(&*registration, &shutdown)).0
+        } => served.context("the HTTP server ended"),
+        () = superseded.cancelled() => bail!("a newer start of {} is registered: this one ends", node.id),
+    };
+    registration.leave().await;
+    served
+}
+
+/// Everything that a ticket node answers. The server must say who the caller is (`ConnectInfo<SocketAddr>`).
+///
+/// Starts the task that keeps the ring as the roster is; it ends with `stop`.
+///
+/// # Errors
+/// Settings or key files that cannot be used.
+pub fn router(
+    settings: &Settings,
+    node: &NodeContext,
+    cluster: &Cluster,
+    stop: CancellationToken,
+) -> anyhow::Result<Router> {
+    settings.check()?;
+    let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
+    let tokens = TokenChecker::new(&settings.jwt, dev_key)?;
+    let condition = node.readiness.condition("roster", "reading who is there");
+    let spears = Spears::new(&*cluster.roster, condition, node.labels());
+    let key = TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes());
+    let issuer = Issuer::new(spears.ring(), key, &settings.tickets);
+    let api = Api::new(settings, cluster, issuer, tokens, node.labels())?;
+    boot::spawn(spears.follow(stop));
+    Ok(api.router())
+}
+
+/// Once shutdown is requested, lets the others see it.
+async fn announce_drain(registration: &dyn Registration, shutdown: &Shutdown) {
+    shutdown.requested().await;
+    if let Err(error) = registration.set_state(NodeState::Draining).await {
+        tracing::warn!(%error, "the others could not be told that this node drains");
+    }
+}

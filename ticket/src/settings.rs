@@ -1,0 +1,151 @@
+//! The `[ticket]` table of the settings.
+
+use std::path::PathBuf;
+
+use boot::Secret;
+use serde::Deserialize;
+
+/// What only ticket has in its table; `profiles/default/ticket.toml` documents each setting.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Whether `GET /v1/tickets?token=` is answered: it puts tokens into the logs of whoever stands between.
+    pub token_in_query: Switch,
+    /// What tickets are like.
+    pub tickets: TicketSettings,
+    /// Whose tokens are accepted.
+    pub jwt: JwtSettings,
+    /// Which web pages may ask.
+    pub cors: CorsSettings,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// On, off, or on in the embedded cluster only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// Where every role runs in this one process.
+    Embedded,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self, embedded: bool) -> bool {
+        match self {
+            Self::Embedded => embedded,
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
+}
+
+/// What tickets are like.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketSettings {
+    /// How long a ticket may be used, in milliseconds.
+    pub ttl_ms: u32,
+    /// How many other spears are named beside the first.
+    pub alternates: usize,
+}
+
+/// Whose tokens are accepted.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtSettings {
+    /// A secret shared with the back end that signs (HS256).
+    pub hs256_secret: Secret,
+    /// A file that holds such a secret; whitespace around it does not count.
+    pub hs256_secret_file: PathBuf,
+    /// A PEM file with a public key: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
+    pub public_key_file: PathBuf,
+    /// A file with a JWK set of such public keys.
+    pub jwks_file: PathBuf,
+    /// What `iss` must be; empty: anything.
+    pub issuer: String,
+    /// What `aud` must hold; empty: anything.
+    pub audience: String,
+    /// How far the clocks of back end and cluster may differ, in milliseconds.
+    pub leeway_ms: u32,
+}
+
+/// Which web pages may ask.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorsSettings {
+    /// Their origins; `*` for any. Empty: any in the embedded cluster, none elsewhere.
+    pub origins: Vec<String>,
+}
+
+/// Bounds of what one client may cost.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The largest body of a request, in bytes; also the longest token.
+    pub body_bytes: usize,
+    /// How long one request may take, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// Requests a second from one address; 0: no limit.
+    pub address_per_second: u32,
+    /// Requests at once from one address.
+    pub address_burst: u32,
+    /// Tickets a second for one user; 0: no limit.
+    pub user_per_second: u32,
+    /// Tickets at once for one user.
+    pub user_burst: u32,
+    /// Whether the last address in `X-Forwarded-For` is the client's: only behind a proxy that sets it.
+    pub trust_forwarded_for: bool,
+}
+
+/// A number is out of its range.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ticket.{key}: expected {low} to {high}, got {got}")]
+pub struct SettingsError {
+    key: &'static str,
+    low: u64,
+    high: u64,
+    got: u64,
+}
+
+impl Settings {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`] found.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let ranges = [
+            ("tickets.ttl_ms", u64::from(self.tickets.ttl_ms), 1_000, 600_000),
+            ("tickets.alternates", self.tickets.alternates as u64, 0, 8),
+            ("jwt.leeway_ms", u64::from(self.jwt.leeway_ms), 0, 300_000),
+            ("limits.body_bytes", self.limits.body_bytes as u64, 1_024, 1 << 20),
+            ("limits.request_timeout_ms", self.limits.request_timeout_ms, 100, 600_000),
+        ];
+        let outside = ranges.into_iter().find(|(_, got, low, high)| !(low..=high).contains(&got));
+        outside.map_or(Ok(()), |(key, got, low, high)| Err(SettingsError { key, low, high, got }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_number_out_of_range_is_named() {
+        let mut settings = testing::settings();
+        assert_eq!(settings.check(), Ok(()));
+        settings.tickets.ttl_ms = 10;
+        let refused = settings.check().expect_err("10 ms is too short");
+        assert_eq!(refused.to_string(), "ticket.tickets.ttl_ms: expected 1000 to 600000, got 10");
+    }
+
+    #[test]
+    fn a_switch_may_follow_the_cluster() {
+        assert!(Switch::Embedded.is_on(true) && !Switch::Embedded.is_on(false));
+        assert!(Switch::On.is_on(false) && !Switch::Off.is_on(true));
+    }
+}
