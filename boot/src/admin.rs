@@ -36,12 +36,17 @@ impl AdminRoutes {
 /// Everything that the admin port of `node` answers.
 pub(crate) fn router(node: NodeContext) -> Router {
     let routes = node.admin_routes.clone();
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .fallback_service(tower::service_fn(move |request| routes.clone().serve(request)))
-        .with_state(node)
+    health_routes(node.clone()).merge(
+        Router::new()
+            .route("/metrics", get(metrics))
+            .fallback_service(tower::service_fn(move |request| routes.clone().serve(request)))
+            .with_state(node),
+    )
+}
+
+/// `/healthz` and `/readyz` of `node`, for a main port that answers them too (CONTRACT §1: spear).
+pub fn health_routes(node: NodeContext) -> Router {
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(node)
 }
 
 async fn ready(State(node): State<NodeContext>) -> Response {

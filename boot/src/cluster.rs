@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use relay::{EmbeddedRelay, Relay};
+use relay::{EmbeddedRelay, FaultyRelay, Relay};
 use roster::{EmbeddedRoster, Roster, RosterError};
 use store::{SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
@@ -75,7 +75,7 @@ impl Cluster {
         };
         let cluster = Self {
             roster: Arc::new(EmbeddedRoster::open(&data_dir).await?),
-            relay: Arc::new(EmbeddedRelay::new(RELAY_QUEUE)),
+            relay: relay(shared),
             store: Arc::new(store),
             secret,
             embedded: true,
@@ -94,6 +94,17 @@ impl Cluster {
         let shared = Shared::embedded_in(directory);
         Self::open(&shared, wire::time::now_ms()).await.map(|(cluster, _)| cluster)
     }
+}
+
+/// The relay of these settings, with the faults that they ask for.
+fn relay(shared: &Shared) -> Arc<dyn Relay> {
+    let relay: Arc<dyn Relay> = Arc::new(EmbeddedRelay::new(RELAY_QUEUE));
+    let faults = &shared.relay.faults;
+    if faults.is_off() {
+        return relay;
+    }
+    tracing::warn!(?faults, "the relay loses or disturbs hints on purpose: for tests only");
+    Arc::new(FaultyRelay::new(relay, *faults))
 }
 
 impl std::fmt::Debug for Cluster {

@@ -34,6 +34,7 @@ mod secret;
 mod settings;
 mod shutdown;
 
+pub use admin::health_routes;
 pub use cluster::{Cluster, ClusterError};
 pub use http::serve_http;
 pub use keys::{KeyError, SigningKey};

@@ -26,6 +26,45 @@ pub struct Limits {
     pub send_timeout_ms: u64,
 }
 
+/// A bound that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: expected {low} to {high}, got {got}")]
+pub struct LimitError {
+    /// Which one.
+    pub key: &'static str,
+    /// The least it may be.
+    pub low: u64,
+    /// The most it may be.
+    pub high: u64,
+    /// What was found.
+    pub got: u64,
+}
+
+impl Limits {
+    /// Checks that every bound can be used. A store answers at most 1,000 entries a page.
+    ///
+    /// # Errors
+    /// The first bound that is out of its range.
+    pub fn check(&self) -> Result<(), LimitError> {
+        const PAGE: u64 = 1000;
+        let ranges = [
+            ("body_bytes", self.body_bytes as u64, 1, 16 << 20),
+            ("type_bytes", self.type_bytes as u64, 1, 1024),
+            ("cid_bytes", self.cid_bytes as u64, 1, 1024),
+            ("page_messages", self.page_messages as u64, 1, PAGE),
+            ("page_bytes", self.page_bytes as u64, 1, 64 << 20),
+            ("page_conversations", self.page_conversations as u64, 1, PAGE),
+            ("page_members", self.page_members as u64, 1, PAGE),
+            ("pending_sends", self.pending_sends as u64, 1, 10_000_000),
+            ("send_timeout_ms", self.send_timeout_ms, 1, 600_000),
+        ];
+        match ranges.into_iter().find(|&(_, got, low, high)| got < low || got > high) {
+            Some((key, got, low, high)) => Err(LimitError { key, low, high, got }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -39,5 +78,17 @@ impl Default for Limits {
             pending_sends: 65_536,
             send_timeout_ms: 5_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_out_of_its_range_is_named() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let refused = Limits { page_members: 0, ..Limits::default() }.check().expect_err("nothing fits");
+        assert_eq!(refused.to_string(), "page_members: expected 1 to 1000, got 0");
     }
 }

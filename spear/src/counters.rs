@@ -103,21 +103,22 @@ impl Counters {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// Everything, as it is reported to stat; `latency_*` since the last call.
+    /// Everything, as it is reported to stat; `latency_*` since the last call, absent where nothing
+    /// was delivered.
     pub(crate) fn report(&self, users: usize, groups: usize) -> BTreeMap<String, f64> {
-        let (p50, p99) = {
-            let mut latency = self.latency.lock();
-            let quantiles = (latency.value_at_quantile(0.5), latency.value_at_quantile(0.99));
-            latency.reset();
-            quantiles
-        };
         let mut report: BTreeMap<String, f64> =
             self.totals().into_iter().map(|(name, value)| (name.to_owned(), value as f64)).collect();
+        {
+            let mut latency = self.latency.lock();
+            if !latency.is_empty() {
+                report.insert("latency_p50_ms".into(), latency.value_at_quantile(0.5) as f64);
+                report.insert("latency_p99_ms".into(), latency.value_at_quantile(0.99) as f64);
+                latency.reset();
+            }
+        }
         report.insert("connections".into(), self.connections.load(Relaxed) as f64);
         report.insert("users".into(), users as f64);
         report.insert("groups".into(), groups as f64);
-        report.insert("latency_p50_ms".into(), p50 as f64);
-        report.insert("latency_p99_ms".into(), p99 as f64);
         report
     }
 

@@ -52,6 +52,31 @@ pub struct DeliverySettings {
 }
 
 impl Settings {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// Names the key that cannot be used and what was expected.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.limits.check().map_err(|error| anyhow::anyhow!("spear.limits.{error}"))?;
+        let (socket, delivery) = (&self.socket, &self.delivery);
+        let least = [
+            ("max_connections", self.max_connections as u64, 1),
+            ("max_pending_events", self.max_pending_events as u64, 1),
+            ("socket.ping_interval_ms", socket.ping_interval_ms, 100),
+            ("socket.ping_timeout_ms", socket.ping_timeout_ms, 100),
+            ("socket.connect_timeout_ms", socket.connect_timeout_ms, 100),
+            ("socket.outgoing_frames", socket.outgoing_frames as u64, 8),
+            ("socket.tcp_user_timeout_ms", socket.tcp_user_timeout_ms, 1000),
+            ("delivery.sweep_interval_ms", delivery.sweep_interval_ms, 100),
+            ("delivery.suspect_sweep_interval_ms", delivery.suspect_sweep_interval_ms, 10),
+            ("delivery.register_timeout_ms", delivery.register_timeout_ms, 100),
+        ];
+        for (key, got, least) in least {
+            anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");
+        }
+        Ok(())
+    }
+
     pub(crate) fn engine(&self) -> EngineSettings {
         // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
         const AROUND_THE_BODY: usize = 4096;

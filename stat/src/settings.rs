@@ -67,6 +67,9 @@ pub enum SettingsError {
         /// What was found.
         got: u64,
     },
+    /// A bound of what back ends send is out of its range.
+    #[error("stat.conversation.{0}")]
+    Conversation(#[from] conversation::LimitError),
     /// A number is out of its range.
     #[error("stat.{key}: expected {expected}, got {got}")]
     Range {
@@ -92,23 +95,20 @@ impl Settings {
             return Err(SettingsError::WeakKey(weak + 1));
         }
         let (limits, conversation) = (&self.limits, &self.conversation);
-        let ranges: [(&'static str, u64, u64, u64, &'static str); 10] = [
+        let ranges: [(&'static str, u64, u64, u64, &'static str); 6] = [
             ("history_minutes", self.history_minutes.into(), 1, 1440, "1 to 1440"),
             ("limits.body_bytes", limits.body_bytes as u64, 1024, 64 << 20, "1024 to 67108864"),
             ("limits.request_timeout_ms", limits.request_timeout_ms, 100, 600_000, "100 to 600000"),
             ("limits.requests", limits.requests as u64, 1, 100_000, "1 to 100000"),
             ("limits.history_nodes", limits.history_nodes as u64, 1, 10_000, "1 to 10000"),
             ("limits.counters", limits.counters as u64, 1, 1000, "1 to 1000"),
-            ("conversation.page_messages", conversation.page_messages as u64, 1, 1000, "1 to 1000"),
-            ("conversation.page_members", conversation.page_members as u64, 1, 1000, "1 to 1000"),
-            ("conversation.page_conversations", conversation.page_conversations as u64, 1, 1000, "1 to 1000"),
-            ("conversation.pending_sends", conversation.pending_sends as u64, 1, 10_000_000, "1 to 10000000"),
         ];
         for (key, got, low, high, expected) in ranges {
             if !(low..=high).contains(&got) {
                 return Err(SettingsError::Range { key, expected, got });
             }
         }
+        conversation.check()?;
         if limits.request_timeout_ms <= conversation.send_timeout_ms {
             return Err(SettingsError::TooSmall {
                 key: "limits.request_timeout_ms",

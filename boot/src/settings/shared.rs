@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use relay::Faults;
 use serde::Deserialize;
 
 use crate::Secret;
@@ -87,7 +88,24 @@ macro_rules! seam {
 
 seam!(RosterSettings, RosterKind, Embedded, "`[roster]`: who is in the cluster.");
 seam!(StoreSettings, StoreKind, Sqlite, "`[store]`: what is kept.");
-seam!(RelaySettings, RelayKind, Embedded, "`[relay]`: hints from spear to spear.");
+
+/// `[relay]`: hints from spear to spear.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelaySettings {
+    /// Which implementation.
+    pub kind: RelayKind,
+    /// What goes wrong on purpose, for tests.
+    pub faults: Faults,
+}
+
+/// The implementations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayKind {
+    /// Within one process.
+    Embedded,
+}
 
 impl Shared {
     /// The directory of this instance.
@@ -107,7 +125,7 @@ impl Shared {
             log: LogSettings { format: LogFormat::Pretty, level: "info".into() },
             roster: RosterSettings { kind: RosterKind::Embedded },
             store: StoreSettings { kind: StoreKind::Sqlite },
-            relay: RelaySettings { kind: RelayKind::Embedded },
+            relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },
         }
     }
 }

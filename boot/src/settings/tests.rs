@@ -1,1 +1,266 @@
+//! The loader against profiles on disk.
 
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+use wire::Role;
+
+use super::{SettingsError, Tree, load};
+
+/// As a role would have it: some of the node's keys, a table of its own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    id: String,
+    port: u16,
+    limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    body_bytes: usize,
+}
+
+const CLUSTER: &str = r#"
+    [instance]
+    namespace = ""
+    port_offset = 0
+    [cluster]
+    embedded = true
+    data_dir = "data"
+    secret = ""
+    [log]
+    format = "pretty"
+    level = "info"
+    [roster]
+    kind = "embedded"
+    [store]
+    kind = "sqlite"
+    [relay]
+    kind = "embedded"
+"#;
+
+fn role_file(role: Role) -> String {
+    format!(
+        r#"
+        [{role}]
+        instances = 2
+        id = "{role}-++"
+        host = "127.0.0.1"
+        port = "30001++"
+        public_url = ""
+        weight = 1
+        drain_timeout_ms = 1000
+        [{role}.admin]
+        host = "127.0.0.1"
+        port = "30501++"
+        [{role}.limits]
+        body_bytes = 1024
+        "#
+    )
+}
+
+/// A directory with `default` and the profile `mine`, whose files are given.
+fn profiles(mine: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |profile: &str, file: &str, text: &str| {
+        fs::create_dir_all(directory.path().join(profile)).expect("a directory");
+        fs::write(directory.path().join(profile).join(file), text).expect("a file");
+    };
+    write("default", "cluster.toml", CLUSTER);
+    for role in Role::ALL {
+        write("default", &format!("{role}.toml"), &role_file(role));
+    }
+    fs::create_dir_all(directory.path().join("mine")).expect("a directory");
+    for (file, text) in mine {
+        write("mine", file, text);
+    }
+    directory
+}
+
+fn load_with(directory: &Path, environment: &[(&str, &str)]) -> Result<Tree, SettingsError> {
+    let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    Tree::load(directory, "mine", environment)
+}
+
+fn spear(directory: &TempDir, instance: u32) -> Result<Settings, SettingsError> {
+    load_with(directory.path(), &[])?.role(Role::Spear, instance)
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, SettingsError>) -> String {
+    result.expect_err("this cannot be used").to_string()
+}
+
+#[test]
+fn a_profile_overrides_the_defaults_and_the_environment_both() {
+    let directory = profiles(&[("spear.toml", "[spear.limits]\nbody_bytes = 2048")]);
+    assert_eq!(spear(&directory, 0).expect("good").limits.body_bytes, 2048);
+    let tree = load_with(
+        directory.path(),
+        &[("PHALANX__SPEAR__LIMITS__BODY_BYTES", "4096"), ("PHALANX_OTHER", "1")],
+    );
+    let settings: Settings = load(&tree.expect("good"), "spear").expect("good");
+    assert_eq!(settings.limits.body_bytes, 4096);
+}
+
+#[test]
+fn instances_get_ids_and_ports_that_follow_and_the_offset_counts_for_all_ports() {
+    let directory = profiles(&[("cluster.toml", "[instance]\nnamespace = \"mine\"\nport_offset = 1000")]);
+    let second = spear(&directory, 1).expect("good");
+    assert_eq!((second.id.as_str(), second.port), ("spear-2", 31002));
+    let tree = load_with(directory.path(), &[]).expect("good");
+    assert_eq!(tree.node(Role::Spear, 1).expect("good").admin.port, 31502);
+    assert_eq!(tree.shared().data_dir(), Path::new("data/mine"));
+}
+
+#[test]
+fn the_role_with_a_dash_has_a_variable_too() {
+    let directory = profiles(&[]);
+    let tree = load_with(directory.path(), &[("PHALANX__MINIONS_UI__PORT", "7++")]).expect("good");
+    assert_eq!(tree.node(Role::MinionsUi, 1).expect("good").port, 8);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_file_and_the_probable_one() {
+    let directory = profiles(&[("spear.toml", "[spear.limits]\nbody_byts = 2048")]);
+    let message = refusal(spear(&directory, 0));
+    let expected = "mine/spear.toml: spear.limits.body_byts: unknown key, did you mean body_bytes?";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+#[test]
+fn an_unknown_key_of_a_shared_table_is_named() {
+    let directory = profiles(&[("cluster.toml", "[log]\ncolour = true")]);
+    let message = refusal(load_with(directory.path(), &[]));
+    assert!(
+        message.ends_with("mine/cluster.toml: log.colour: unknown key, expected one of format, level"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_unknown_table_file_and_variable_are_named() {
+    let directory = profiles(&[("spear.toml", "[spaer]\nport = 1")]);
+    let message = refusal(spear(&directory, 0));
+    assert!(message.ends_with("mine/spear.toml: spaer: unknown table, did you mean [spear]?"), "{message}");
+
+    let directory = profiles(&[("spaer.toml", "")]);
+    let message = refusal(spear(&directory, 0));
+    assert!(
+        message.contains("mine/spaer.toml: unknown file, expected one of cluster.toml, idgen.toml"),
+        "{message}"
+    );
+
+    let message = refusal(load_with(profiles(&[]).path(), &[("PHALANX__SPAER__PORT", "1")]));
+    assert_eq!(
+        message,
+        "environment variable PHALANX__SPAER__PORT: unknown table \"spaer\", did you mean spear?"
+    );
+}
+
+#[test]
+fn a_bad_value_says_what_was_expected() {
+    let table: BTreeMap<&str, &str> = BTreeMap::from([
+        (
+            "[spear]\nport = \"door\"",
+            "spear.port: expected a number from 0 to 65535, or \"30001++\" for instances on ports that follow, got \"door\"",
+        ),
+        (
+            "[spear]\nport = 65536\ninstances = 1",
+            "spear.port: expected a number from 0 to 65535, or \"30001++\" for instances on ports that follow, got \"65536\"",
+        ),
+        ("[spear]\nport = 30001", "spear.port: expected \"30001++\": there are 2 instances"),
+        (
+            "[spear]\nid = \"lance\"",
+            "spear.id: expected ++ where the number goes, as in \"lance-++\": there are 2 instances",
+        ),
+        (
+            "[spear.limits]\nbody_bytes = \"many\"",
+            "spear.limits.body_bytes: expected a whole number, 0 or more, got string \"many\"",
+        ),
+        ("[spear]\ninstances = -1", "spear.instances: expected a whole number from 0 to 1000"),
+        ("[spear]\nlimits = 3", "spear.limits: expected a table, got signed int `3`"),
+    ]);
+    for (text, expected) in table {
+        let directory = profiles(&[("spear.toml", text)]);
+        let message = refusal(spear(&directory, 0));
+        assert!(message.ends_with(&format!("mine/spear.toml: {expected}")), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let directory = profiles(&[]);
+    let tree = load_with(directory.path(), &[("PHALANX__SPEAR__LIMITS__BODY_BYTES", "many")]).expect("read");
+    let message = refusal(tree.role::<Settings>(Role::Spear, 0));
+    assert!(
+        message
+            .starts_with("environment variable PHALANX__SPEAR__LIMITS__BODY_BYTES: spear.limits.body_bytes:"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_offset_that_leaves_the_range_is_refused() {
+    let directory = profiles(&[("cluster.toml", "[instance]\nport_offset = 40000")]);
+    let message = refusal(spear(&directory, 0));
+    assert!(
+        message.contains("make 70501, which is over 65535")
+            || message.contains("make 70001, which is over 65535"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_missing_key_names_the_file_that_should_hold_it() {
+    let directory = profiles(&[]);
+    fs::write(
+        directory.path().join("default/spear.toml"),
+        role_file(Role::Spear).replace("body_bytes = 1024", ""),
+    )
+    .expect("a file");
+    let message = refusal(spear(&directory, 0));
+    assert!(
+        message.ends_with("default/spear.toml: spear.limits.body_bytes: this key is missing"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_missing_profile_lists_those_that_there_are() {
+    let directory = profiles(&[]);
+    let message = refusal(Tree::load(directory.path(), "main", []));
+    assert!(
+        message.ends_with("there is no profile \"main\"; expected one of default, mine; did you mean mine?"),
+        "{message}"
+    );
+    assert!(refusal(Tree::load(directory.path(), "../mine", [])).contains("there is no profile"));
+}
+
+#[test]
+fn a_missing_default_file_is_named() {
+    let directory = profiles(&[]);
+    fs::remove_file(directory.path().join("default/ticket.toml")).expect("it was there");
+    assert!(refusal(spear(&directory, 0)).ends_with("default/ticket.toml: this file is missing"));
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_line() {
+    let directory = profiles(&[("spear.toml", "[spear]\nport = = 1")]);
+    let message = refusal(spear(&directory, 0));
+    assert!(message.contains("mine/spear.toml: TOML parse error at line 2"), "{message}");
+}
+
+#[test]
+fn the_printed_tree_masks_secrets() {
+    let directory = profiles(&[("cluster.toml", "[cluster]\nsecret = \"very secret\"")]);
+    let tree = load_with(directory.path(), &[]).expect("good");
+    for text in
+        [tree.to_toml().expect("printed"), tree.to_json().expect("printed"), format!("{:?}", tree.shared())]
+    {
+        assert!(!text.contains("very secret"), "{text}");
+        assert!(text.contains("***"), "{text}");
+    }
+}

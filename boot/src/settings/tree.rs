@@ -7,7 +7,10 @@ use figment::{
     providers::{Format, Toml},
     value::{Dict, Num, Value},
 };
-use serde::de::{DeserializeOwned, Deserializer, Error as _, value::Error as ProbeError};
+use serde::{
+    Deserialize as _,
+    de::{DeserializeOwned, Deserializer, Error as _, value::Error as ProbeError},
+};
 use wire::Role;
 
 use super::{
@@ -73,8 +76,8 @@ impl Tree {
     /// [`SettingsError`] where it is no number, or more than 1000.
     pub fn instances(&self, role: Role) -> Result<u32, SettingsError> {
         let key = format!("{role}.instances");
-        let found = self.figment.find_value(&key).ok().and_then(|value| value.to_u128());
-        match found.and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= 1000) {
+        let found = self.figment.find_value(&key).ok().and_then(|value| u32::deserialize(&value).ok());
+        match found.filter(|number| *number <= 1000) {
             Some(number) => Ok(number),
             None => Err(SettingsError::at(&self.place(&key), &key, "expected a whole number from 0 to 1000")),
         }
@@ -197,7 +200,7 @@ impl Tree {
 
     fn port(&self, value: &Value, instance: u32, instances: u32) -> Result<u16, String> {
         let written = match value {
-            Value::Num(_, number) => number.to_u128().map(|number| number.to_string()),
+            Value::Num(..) => u64::deserialize(value).ok().map(|number| number.to_string()),
             Value::String(_, text) => Some(text.clone()),
             _ => None,
         };
@@ -215,7 +218,7 @@ impl Tree {
         }
         let offset = u64::from(self.shared.instance.port_offset);
         u16::try_from(base + offset).map_err(|_| match offset {
-            0 => format!("{expected}, got {base}"),
+            0 => format!("{expected}, got {written:?}"),
             _ => format!(
                 "{base} and instance.port_offset {offset} make {}, which is over 65535",
                 base + offset

@@ -145,6 +145,23 @@ async fn one_who_was_removed_gets_what_was_sent_before_and_nothing_after() {
 }
 
 #[tokio::test]
+async fn one_whose_removal_was_not_heard_of_gets_nothing_after_it() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["bob", "carol"]).await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let (_carol, carol) = fixture.connect("carol", "phone", PLENTY).await;
+    let first = fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(first);
+    bob.has(1..=1).await;
+    carol.has(1..=1).await;
+    fixture.remove(&group, "bob").await;
+    let second = fixture.append("carol", Destination::Group(group), 0).await;
+    fixture.deliver(second);
+    carol.has(1..=2).await;
+    bob.has(1..=1).await;
+}
+
+#[tokio::test]
 async fn one_who_joins_while_connected_gets_what_is_sent_from_then_on() {
     let fixture = Fixture::new().await;
     let group = fixture.group("team", &["carol"]).await;
