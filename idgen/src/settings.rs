@@ -1,0 +1,120 @@
+//! What can be set for idgen; every key is documented in `profiles/default/idgen.toml`.
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::layout::WORKER_MAX;
+
+/// The shortest lease: below it, a slow disk would let it lapse again and again.
+const LEASE_MIN_MS: u64 = 100;
+
+/// Both a successor's wait and how far ids run ahead after a crash are bounded by these.
+const LEASE_MAX_MS: u64 = 60_000;
+const RESERVE_MAX_MS: u64 = 600_000;
+
+/// The table `[idgen]`, without the keys that every role has.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The worker number in every id, 0 to 1023.
+    #[serde(deserialize_with = "worker")]
+    pub worker: u16,
+    /// How far ahead the active node reserves time with each write, in milliseconds.
+    #[serde(deserialize_with = "reserve_ms")]
+    pub reserve_ms: u64,
+    /// How long a node may believe to be the active one after its last write, in milliseconds; 0: two thirds of the
+    /// roster's session time-out.
+    #[serde(deserialize_with = "lease_ms")]
+    pub lease_ms: u64,
+}
+
+/// The times of [`Settings`], with their ratios checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) worker: u16,
+    pub(crate) reserve_ms: u64,
+    pub(crate) lease_ms: u64,
+}
+
+/// Times that do not go together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RatioError {
+    #[error(
+        "idgen.lease_ms: {lease_ms} must be from {LEASE_MIN_MS} to below the roster's session time-out of {session_ms} ms"
+    )]
+    Lease { lease_ms: u64, session_ms: u64 },
+    #[error(
+        "idgen.reserve_ms: {reserve_ms} must be at least idgen.lease_ms ({lease_ms}), else the reservation runs out before it is renewed"
+    )]
+    Reserve { reserve_ms: u64, lease_ms: u64 },
+}
+
+impl Settings {
+    /// Checks what only the roster's session time-out decides.
+    pub(crate) fn bounds(&self, session_ms: u64) -> Result<Bounds, RatioError> {
+        let derived = (session_ms * 2 / 3).min(LEASE_MAX_MS);
+        let lease_ms = if self.lease_ms == 0 { derived } else { self.lease_ms };
+        if lease_ms < LEASE_MIN_MS || lease_ms >= session_ms {
+            return Err(RatioError::Lease { lease_ms, session_ms });
+        }
+        if self.reserve_ms < lease_ms {
+            return Err(RatioError::Reserve { reserve_ms: self.reserve_ms, lease_ms });
+        }
+        Ok(Bounds { worker: self.worker, reserve_ms: self.reserve_ms, lease_ms })
+    }
+}
+
+fn worker<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let worker = u64::deserialize(deserializer)?;
+    match u16::try_from(worker) {
+        Ok(worker) if worker <= WORKER_MAX => Ok(worker),
+        _ => Err(D::Error::custom(format!("{worker} is no worker number: expected 0 to {WORKER_MAX}"))),
+    }
+}
+
+fn reserve_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    at_most(deserializer, RESERVE_MAX_MS)
+}
+
+fn lease_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    at_most(deserializer, LEASE_MAX_MS)
+}
+
+fn at_most<'de, D: Deserializer<'de>>(deserializer: D, max: u64) -> Result<u64, D::Error> {
+    let value = u64::deserialize(deserializer)?;
+    if value > max {
+        return Err(D::Error::custom(format!("{value} is too long: expected at most {max} milliseconds")));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_ratios_name_their_key() {
+        let settings = Settings { worker: 0, reserve_ms: 3_000, lease_ms: 0 };
+        assert_eq!(settings.bounds(2_000), Ok(Bounds { worker: 0, reserve_ms: 3_000, lease_ms: 1_333 }));
+        assert_eq!(settings.bounds(90), Err(RatioError::Lease { lease_ms: 60, session_ms: 90 }));
+
+        let too_long = Settings { lease_ms: 2_000, ..settings.clone() };
+        let refused = too_long.bounds(2_000).expect_err("not below the session time-out").to_string();
+        assert!(refused.starts_with("idgen.lease_ms: 2000 "), "{refused}");
+
+        let too_little = Settings { reserve_ms: 1_000, ..settings };
+        let refused = too_little.bounds(2_000).expect_err("less than the lease").to_string();
+        assert!(refused.starts_with("idgen.reserve_ms: 1000 "), "{refused}");
+    }
+
+    #[test]
+    fn a_worker_beyond_its_bits_is_refused() {
+        let read = |worker| {
+            serde_json::from_str::<Settings>(&format!(
+                r#"{{"worker": {worker}, "reserve_ms": 3000, "lease_ms": 0}}"#
+            ))
+        };
+        assert_eq!(read(1_023).expect("the last one").worker, 1_023);
+        let refused = read(1_024).expect_err("one bit too many").to_string();
+        assert!(refused.contains("expected 0 to 1023"), "{refused}");
+    }
+}
