@@ -1,8 +1,11 @@
 //! Inboxes, their versions, read marks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use wire::Conversation;
@@ -115,41 +118,37 @@ pub async fn each_change_is_a_new_version(place: &impl Place) {
 }
 
 /// Else somebody who compares versions would miss what came in between.
-pub async fn a_version_is_never_newer_than_what_is_read_after_it(place: &impl Place) {
+pub async fn a_version_is_never_newer_than_what_is_read_with_it(place: &impl Place) {
     let store = Arc::new(place.open().await);
+    append(&*store, to_user("b", "a")).await;
     let done = Arc::new(AtomicBool::new(false));
-    let reader = tokio::spawn({
-        let (store, done) = (store.clone(), done.clone());
-        async move {
-            let mut known = inbox(&*store, "a").await;
-            while !done.load(Ordering::SeqCst) {
-                let before = inbox_version(&*store, "a").await;
-                let now = inbox(&*store, "a").await;
-                assert!(now.version >= before);
-                if now.version == known.version && now.direct != known.direct {
-                    // What is newer than its version must soon be followed by a newer version.
-                    let seq = now.direct[0].1;
-                    loop {
-                        // Asked before the version, else the last change could fall between the two.
-                        let over = done.load(Ordering::SeqCst);
-                        if inbox_version(&*store, "a").await != now.version {
-                            break;
-                        }
-                        assert!(!over, "seq {seq} has no version of its own");
-                        tokio::task::yield_now().await;
-                    }
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, done) = (store.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                while !done.load(Ordering::SeqCst) {
+                    let now = inbox(&*store, "a").await;
+                    seen.push((now.version, now.direct[0].1));
                 }
-                known = now;
-            }
-        }
-    });
-    for _ in 0..200 {
-        let appended = append(&*store, to_user("b", "a")).await;
-        let now = inbox(&*store, "a").await;
-        assert_eq!(now.direct, [(direct("a", "b"), appended.message.seq)]);
+                seen
+            })
+        })
+        .collect();
+    // By version: the seq that whoever has it must have read.
+    let mut versions = BTreeMap::new();
+    for _ in 0..300 {
+        let seq = append(&*store, to_user("b", "a")).await.message.seq;
+        versions.insert(inbox_version(&*store, "a").await, seq);
+        assert_eq!(inbox(&*store, "a").await.direct, [(direct("a", "b"), seq)]);
     }
     done.store(true, Ordering::SeqCst);
-    reader.await.expect("the task works");
+    for reader in readers {
+        for (version, seq) in reader.await.expect("the task works") {
+            let expected = versions.range(..=version).next_back().map_or(1, |(_, seq)| *seq);
+            assert!(seq >= expected, "version {version} was read with seq {seq}, not {expected}");
+        }
+    }
 }
 
 /// The sender's, not the others'.

@@ -120,7 +120,7 @@ macro_rules! conformance {
                 writing_to_oneself_appears_once,
                 groups_appear_and_stay,
                 each_change_is_a_new_version,
-                a_version_is_never_newer_than_what_is_read_after_it,
+                a_version_is_never_newer_than_what_is_read_with_it,
                 writing_moves_the_read_mark,
             }
         );

@@ -136,6 +136,8 @@ impl SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.queue = None;
+        // The writer closes last, so that it tidies the log up.
+        self.readers.close_idle();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {

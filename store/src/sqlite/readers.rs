@@ -26,6 +26,11 @@ impl Readers {
         Self { path, cache_kib, free: Arc::new(Semaphore::new(count)), idle }
     }
 
+    /// Closes the connections that are not in use.
+    pub(super) fn close_idle(&self) {
+        self.idle.lock().clear();
+    }
+
     /// Reads within one snapshot: everything that was committed before, nothing that is committed meanwhile.
     pub(super) async fn read<T: Send + 'static>(
         &self,

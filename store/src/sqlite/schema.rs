@@ -42,6 +42,8 @@ pub(super) fn open_writer(
     migrate(&mut connection, path, MIGRATIONS)?;
     (|| {
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What a savepoint would restore stays in memory: at most the pages that one call touches.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", LOG_MAX_BYTES)?;
         if let Some(pages) = max_pages {

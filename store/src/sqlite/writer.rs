@@ -131,49 +131,51 @@ impl Writer {
         let mut written = Vec::with_capacity(jobs.len());
         let mut queue = jobs.into_iter();
         while let Some(mut job) = queue.next() {
-            let outcome = self.write_one(job.as_mut(), now, &mut cids);
-            if self.connection.is_autocommit() {
-                // SQLite itself rolled everything back: what was written before is gone with it.
-                written.push(job);
-                written.extend(queue);
-                let error = outcome.err().unwrap_or_else(rolled_back);
-                return Err((written, error));
-            }
-            match outcome {
-                Ok(()) => written.push(job),
-                Err(error) => {
+            match self.write_one(job.as_mut(), now, &mut cids) {
+                Ok(Ok(())) => written.push(job),
+                Ok(Err(error)) => {
                     metrics::counter!("phalanx_store_failed_calls_total").increment(1);
                     tracing::error!(%error, "a call to the store failed");
                     job.refuse(failed(error));
                 }
+                Err(error) => {
+                    written.push(job);
+                    written.extend(queue);
+                    return Err((written, error));
+                }
             }
         }
-        let committed = self.finish(now, cids);
-        match committed {
+        match self.finish(now, cids) {
             Ok(()) => Ok(written),
             Err(error) => Err((written, error)),
         }
     }
 
-    /// One job under its own savepoint: if it fails, nothing of it stays, and the others do.
-    fn write_one(&mut self, job: &mut dyn Job, now: i64, cids: &mut usize) -> rusqlite::Result<()> {
+    /// One job under its own savepoint: if it fails, nothing of it stays, and the others do. The outer error is the whole
+    /// transaction's.
+    fn write_one(
+        &mut self,
+        job: &mut dyn Job,
+        now: i64,
+        cids: &mut usize,
+    ) -> rusqlite::Result<rusqlite::Result<()>> {
         self.execute("SAVEPOINT job")?;
         let mut unit =
             Unit { connection: &self.connection, memory: &mut self.memory, live: &self.live, now, cids: 0 };
-        let outcome = job.write(&mut unit);
-        match outcome {
+        match job.write(&mut unit) {
             Ok(()) => {
                 *cids += unit.cids;
+                self.execute("RELEASE job")?;
                 self.memory.keep();
-                self.execute("RELEASE job")
+                Ok(Ok(()))
             }
+            // SQLite itself has rolled everything back: what was written before is gone with it.
+            Err(error) if self.connection.is_autocommit() => Err(error),
             Err(error) => {
+                self.execute("ROLLBACK TO job")?;
+                self.execute("RELEASE job")?;
                 self.memory.take_back();
-                if !self.connection.is_autocommit() {
-                    self.execute("ROLLBACK TO job")?;
-                    self.execute("RELEASE job")?;
-                }
-                Err(error)
+                Ok(Err(error))
             }
         }
     }
@@ -198,11 +200,4 @@ impl Writer {
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
-}
-
-fn rolled_back() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
-        Some("SQLite rolled the transaction back".into()),
-    )
 }
