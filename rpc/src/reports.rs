@@ -118,3 +118,83 @@ async fn attempt(peer: &Peer, report: NodeReport) -> Result<(), tonic::Status> {
     request.set_timeout(ATTEMPT_TIMEOUT);
     StatClient::new(peer.channel.clone()).report(request).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use roster::{EmbeddedRoster, Registration};
+    use tokio::{net::TcpListener, sync::mpsc};
+    use tonic::{
+        Request, Response, Status,
+        service::interceptor::InterceptedService,
+        transport::{Server, server::TcpIncoming},
+    };
+    use wire::{
+        Incarnation, NodeRecord, NodeState,
+        proto::stat::{
+            ReportAccepted,
+            stat_server::{Stat, StatServer},
+        },
+    };
+
+    use super::*;
+    use crate::secret::guard;
+
+    struct Keeping(mpsc::UnboundedSender<NodeReport>);
+
+    #[tonic::async_trait]
+    impl Stat for Keeping {
+        async fn report(&self, request: Request<NodeReport>) -> Result<Response<ReportAccepted>, Status> {
+            self.0.send(request.into_inner()).map_err(|_| Status::unavailable("the test has ended"))?;
+            Ok(Response::new(ReportAccepted {}))
+        }
+    }
+
+    async fn register(roster: &EmbeddedRoster, id: &str, port: u16) -> Box<dyn Registration> {
+        let record = NodeRecord {
+            id: id.into(),
+            role: Role::Stat,
+            incarnation: Incarnation(1),
+            host: "127.0.0.1".into(),
+            port,
+            public_url: String::new(),
+            admin_url: String::new(),
+            weight: 1,
+            state: NodeState::Up,
+            version: "test".into(),
+            started_at: 0,
+        };
+        roster.register(record).await.expect("registered")
+    }
+
+    #[tokio::test]
+    async fn a_report_reaches_whichever_stat_lives() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let roster = Arc::new(EmbeddedRoster::open(directory.path()).await.expect("a roster"));
+        let secret = Secret::new("right");
+        let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(7) };
+        let client = ReportClient::new(roster.clone(), secret.clone(), Role::Spear, node);
+        assert!(matches!(client.send([("users", 1.0)]).await, Err(ReportError::NoNode)));
+
+        let _dead = register(&roster, "stat-1", 1).await;
+        assert!(matches!(client.send([("users", 1.0)]).await, Err(ReportError::Refused(_))));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let (sender, mut reports) = mpsc::unbounded_channel();
+        let service = InterceptedService::new(StatServer::new(Keeping(sender)), guard(&secret));
+        let server = Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener));
+        let server = tokio::spawn(server);
+        let _live = register(&roster, "stat-2", port).await;
+        client.send([("users", 2.0)]).await.expect("stat-2 takes it");
+        let report = reports.recv().await.expect("a report");
+        assert_eq!((&*report.role, &*report.node, report.incarnation), ("spear", "spear-1", 7));
+        assert_eq!(report.counters["users"], 2.0);
+
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(client.run(stop.clone(), || [("users", 3.0)]));
+        assert_eq!(reports.recv().await.expect("a report").counters["users"], 3.0);
+        stop.cancel();
+        running.await.expect("it ends");
+        server.abort();
+    }
+}
