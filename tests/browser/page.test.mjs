@@ -1,0 +1,116 @@
+// The web monitor in a real browser: the nodes, two people who talk, and what it says where something is down.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { usersOnDifferentSpears } from '../support/client.mjs';
+import { unique, withCluster } from '../support/suite.mjs';
+import { withBrowser } from './browser.mjs';
+
+const suite = withCluster();
+const browser = withBrowser();
+
+const NODES = ['idgen-1', 'idgen-2', 'minions-ui-1', 'spear-1', 'spear-2', 'stat-1', 'stat-2', 'ticket-1'];
+
+const open = (options) => browser.open(suite.cluster.url(40000), options);
+
+/** The panel of a simulated client. */
+function panel(page, user) {
+  return page.getByRole('region', { name: `Client ${user}`, exact: true });
+}
+
+/** Names the client that was called `before`; answers its panel under the new name. */
+async function rename(page, before, user) {
+  await panel(page, before).getByLabel('User', { exact: true }).fill(user);
+  return panel(page, user);
+}
+
+async function connect(client) {
+  await client.getByRole('button', { name: 'Connect', exact: true }).click();
+  await client.getByText(/^connected to spear-/).waitFor();
+}
+
+async function send(client, kind, name, text) {
+  await client.getByLabel('To', { exact: true }).selectOption(kind);
+  await client.getByLabel(`Name of the ${kind}`).fill(name);
+  await client.getByLabel('Message', { exact: true }).fill(text);
+  await client.getByRole('button', { name: 'Send', exact: true }).click();
+}
+
+/** The lines of a client's log that hold this text. */
+function logged(client, text) {
+  return client.getByRole('log').locator('.line').filter({ hasText: text });
+}
+
+test('every node of every role is up in the table', async () => {
+  const { page, faults } = await open();
+  await page.getByText('Nodes up').locator('..').getByText(`${NODES.length} / ${NODES.length}`).waitFor();
+  const rows = page.locator('tr[data-node]');
+  assert.deepEqual((await rows.evaluateAll((all) => all.map((row) => row.dataset.node))).sort(), NODES);
+  assert.equal(await page.locator('tr[data-node] td[data-name="State"]', { hasText: /^up$/ }).count(), NODES.length);
+  await page.getByRole('button', { name: 'spear-1' }).press('Enter');
+  await page.getByText(suite.cluster.url(30001)).waitFor();
+  assert.deepEqual(faults, []);
+});
+
+test('a message goes from one spear to the other and is confirmed', async () => {
+  const [one, other] = Object.values(await usersOnDifferentSpears(suite.cluster, unique('b')));
+  const { page, faults } = await open();
+  const alice = await rename(page, 'alice', one);
+  const bob = await rename(page, 'bob', other);
+  await connect(alice);
+  await connect(bob);
+  const nodes = await page.getByText(/^connected to spear-/).allTextContents();
+  assert.equal(new Set(nodes).size, 2, `both on one spear: ${nodes}`);
+
+  const text = `hello ${unique('text')}`;
+  await send(alice, 'user', other, text);
+  await logged(alice, 'send · answer').filter({ hasText: '"seq":1' }).waitFor();
+  await logged(bob, text).filter({ hasText: 'message' }).waitFor();
+  await logged(bob, 'ack · answer').filter({ hasText: '"ok":true' }).first().waitFor();
+
+  // After a reconnect with a fresh ticket nothing comes twice, and the road back works.
+  await bob.getByRole('button', { name: 'Disconnect' }).click();
+  await connect(bob);
+  await send(bob, 'user', one, `${text} to you`);
+  await logged(alice, `${text} to you`).filter({ hasText: 'message' }).waitFor();
+  assert.equal(await logged(bob, text).filter({ hasText: `"from":"${one}"` }).count(), 1);
+  assert.deepEqual(faults, []);
+});
+
+test('a ticket that cannot be reached is named, and tried again', async () => {
+  const { page } = await open();
+  const address = page.getByLabel('Ticket address');
+  await page.waitForFunction(() => document.querySelector('#ticket-url')?.value !== '');
+  const right = await address.inputValue();
+  assert.equal(right, suite.cluster.ticketUrl);
+  await address.fill('http://127.0.0.1:1');
+  const alice = panel(page, 'alice');
+  await alice.getByRole('button', { name: 'Connect', exact: true }).click();
+  await alice.getByRole('alert').filter({ hasText: 'ticket cannot be reached (http://127.0.0.1:1/' }).waitFor();
+  await address.fill(right);
+  await alice.getByText(/^connected to spear-/).waitFor();
+});
+
+test('a stat that cannot be reached is named, and what was known stays', async () => {
+  const { page } = await open();
+  await page.locator('tr[data-node]').first().waitFor();
+  const body = JSON.stringify({ code: 'unavailable', detail: 'no stat node answers' });
+  await page.route('**/api/totals', (route) =>
+    route.fulfill({ status: 503, contentType: 'application/problem+json', body }),
+  );
+  await page.getByRole('alert').filter({ hasText: 'no stat node answers (unavailable)' }).waitFor();
+  assert.equal(await page.locator('tr[data-node]').count(), NODES.length);
+  await page.unroute('**/api/totals');
+  await page.getByText(/^live · /).waitFor();
+});
+
+test('the page fits a narrow window, in light and in dark', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    const { page, faults } = await open({ colorScheme, viewport: { width: 360, height: 740 } });
+    await page.locator('tr[data-node]').first().waitFor();
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(overflow <= 0, `the page is ${overflow} px too wide`);
+    assert.deepEqual(faults, []);
+  }
+});
