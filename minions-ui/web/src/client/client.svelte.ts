@@ -3,7 +3,7 @@ import { io, type Socket } from "socket.io-client";
 import { isRecord, RequestError } from "../http";
 import { backoffMs } from "./backoff";
 import { Held } from "./held";
-import { Log } from "./log.svelte";
+import { Log, payloadText } from "./log.svelte";
 import { assignments, devToken, type Assignment } from "./tickets";
 
 /** How long received messages are gathered before they are confirmed together. */
@@ -30,7 +30,7 @@ interface Send {
 /** What the server answers to an event. */
 type Answer = { ok: true; [field: string]: unknown } | { ok: false; error?: { code?: string; message?: string } };
 
-/** Every event that a server may send; others are logged all the same. */
+/** Codes by which a node says that another one is the better choice. */
 const REFUSALS_OF_THE_NODE = ["draining", "overloaded"];
 
 export class SimulatedClient {
@@ -105,13 +105,13 @@ export class SimulatedClient {
   }
 
   /** Emits any event, for trying the protocol out. */
-  async emit(event: string, payload: unknown): Promise<Answer | null> {
+  async emit(event: string, payload: unknown, summary = ""): Promise<Answer | null> {
     const socket = this.socket;
     if (!socket?.connected) {
       this.log.add("error", event, "not sent: not connected");
       return null;
     }
-    this.log.add("out", event, payload);
+    this.log.add("out", event, payload, summary);
     const began = performance.now();
     try {
       const answer: unknown = await socket.timeout(ANSWER_MS).emitWithAck(event, payload);
@@ -225,13 +225,14 @@ export class SimulatedClient {
     const { conversation, seq } = fields;
     const stored = typeof conversation === "string" && typeof seq === "number";
     const isNew = !stored || this.held.receive(conversation, seq);
-    this.log.add("in", isNew ? "message" : "message · seen before", payload);
+    const place = stored ? `#${seq} ` : "";
+    this.log.add("in", isNew ? "message" : "message · seen before", payload, `${place}${String(fields.from)}: ${payloadText(fields.body)}`);
     if (isNew) this.received += 1;
     if (stored) this.confirmSoon();
   }
 
   private async dispatch(send: Send): Promise<void> {
-    const answer = await this.emit("send", send);
+    const answer = await this.emit("send", send, `to ${Object.values(send.to).join()}: ${payloadText(send.body)}`);
     // Without an answer it may or may not be stored: it stays, and goes again with the same cid at the next `ready`.
     if (!answer) {
       if (!this.wanted) this.pending.delete(send.cid);

@@ -13,6 +13,8 @@ export interface Line {
   at: number;
   direction: Direction;
   event: string;
+  /** What a person wants to know first; may be empty. */
+  summary: string;
   text: string;
 }
 
@@ -27,8 +29,9 @@ export class Log {
   private nextId = 0;
   private drawing = false;
 
-  add(direction: Direction, event: string, payload?: unknown): void {
-    this.kept.push({ id: this.nextId++, at: Date.now(), direction, event, text: payloadText(payload) });
+  /** `summary` says in words what the payload is about. */
+  add(direction: Direction, event: string, payload?: unknown, summary = ""): void {
+    this.kept.push({ id: this.nextId++, at: Date.now(), direction, event, summary, text: payloadText(payload) });
     if (this.kept.length > MAX_LINES) {
       this.kept.shift();
       this.gone += 1;
