@@ -67,6 +67,10 @@ impl Counters {
     pub(crate) fn set_active(&self, active: bool) {
         self.0.active.store(active.into(), Ordering::Relaxed);
         self.0.active_gauge.set(if active { 1.0 } else { 0.0 });
+        if !active {
+            // The watermark is another node's concern now.
+            self.set_lead(0);
+        }
     }
 
     /// By how much the watermark is ahead of the wall clock.
