@@ -95,7 +95,8 @@ pub struct InterestChange {
 /// them again.
 #[async_trait]
 pub trait Devices: Send + Sync + 'static {
-    /// A new start of a node: forgets presence and interest of its earlier starts.
+    /// A new start of a node: forgets presence and interest of its earlier starts, and does not listen to them any more:
+    /// their late connections get an epoch and hold nothing.
     ///
     /// # Errors
     /// [`StoreError`].

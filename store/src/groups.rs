@@ -65,7 +65,7 @@ pub struct MemberPage {
 pub struct UserGroup {
     /// Which.
     pub group: Group,
-    /// All times of membership, ascending; the last one may be open.
+    /// All times of membership, ascending; the last one may be open. One in which nothing was sent may be missing.
     pub spans: Vec<Span>,
     /// The group's last `seq`.
     pub last_seq: u64,

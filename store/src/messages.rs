@@ -134,7 +134,8 @@ pub struct Head {
 /// What a user has: their direct conversations and their groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inbox {
-    /// Grows with each message in a direct conversation and with each change of the user's groups.
+    /// Grows with each message in a direct conversation and with each change of the user's groups; now and then without
+    /// one. Never newer than what is read with it.
     pub version: u64,
     /// Direct conversations with their last `seq`.
     pub direct: Vec<(Conversation, u64)>,

@@ -25,7 +25,7 @@ pub struct Report {
 /// The last reports. They need not survive a restart.
 #[async_trait]
 pub trait Reports: Send + Sync + 'static {
-    /// Keeps a report in place of the node's last one.
+    /// Keeps a report in place of the node's last one, unless that is of a later start of the node.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,6 +1,6 @@
 //! What the writer remembers of conversations, and how it is written back.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, params};
 use wire::Conversation;
 
 use super::failure::{signed, unsigned};
@@ -54,18 +54,18 @@ pub(super) fn create(connection: &Connection, conversation: &Conversation) -> ru
 pub(super) fn save(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE conversation SET last_seq = :last_seq, last_at = :last_at, max_id = :max_id,
-                    first_read = :first_read, second_read = :second_read, members_version = :members_version
-             WHERE id = :id",
+            "UPDATE conversation SET last_seq = ?2, last_at = ?3, max_id = ?4, first_read = ?5, second_read = ?6,
+                    members_version = ?7
+             WHERE id = ?1",
         )?
-        .execute(named_params! {
-            ":id": row.id,
-            ":last_seq": signed(row.last_seq),
-            ":last_at": row.last_at,
-            ":max_id": signed(row.max_id),
-            ":first_read": signed(row.first_read),
-            ":second_read": signed(row.second_read),
-            ":members_version": signed(row.members_version),
-        })?;
+        .execute(params![
+            row.id,
+            signed(row.last_seq),
+            row.last_at,
+            signed(row.max_id),
+            signed(row.first_read),
+            signed(row.second_read),
+            signed(row.members_version),
+        ])?;
     Ok(())
 }

@@ -102,3 +102,30 @@ impl Interest {
         self.given
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_forgotten_has_no_older_version() {
+        let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
+        let group = |n: usize| Group::new(&format!("g{n}")).expect("a name");
+        let mut interest = Interest::new(0);
+        let mut last = 0;
+        for n in 0..=EMPTY_GROUPS {
+            for interested in [true, false] {
+                interest.change(&node, vec![InterestChange { group: group(n), interested }]);
+            }
+            assert!(interest.groups.len() <= EMPTY_GROUPS, "the bound holds");
+            if n == 0 {
+                last = interest.version_of(&group(0));
+            }
+        }
+        assert!(!interest.groups.contains_key(&group(0)), "the first is forgotten");
+        assert!(interest.version_of(&group(0)) >= last);
+        let forgotten = interest.version_of(&group(0));
+        interest.change(&node, vec![InterestChange { group: group(0), interested: true }]);
+        assert!(interest.version_of(&group(0)) > forgotten);
+    }
+}

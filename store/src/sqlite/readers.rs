@@ -46,7 +46,9 @@ impl Readers {
             let connection = idle.lock().pop();
             let connection = connection.map_or_else(|| schema::open_reader(&path, cache_kib), Ok)?;
             let outcome = snapshot(&connection, read);
-            idle.lock().push(connection);
+            if connection.is_autocommit() {
+                idle.lock().push(connection);
+            }
             outcome
         });
         match blocking.await {
@@ -60,7 +62,8 @@ fn snapshot<T>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    // Ends with it, without a trace.
-    let _transaction = connection.unchecked_transaction()?;
-    read(connection)
+    connection.prepare_cached("BEGIN")?.execute([])?;
+    let outcome = read(connection);
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    outcome
 }

@@ -42,3 +42,26 @@ impl Reports for SqliteStore {
         Ok(self.reports.lock().0.values().cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::Incarnation;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_report_makes_room_at_the_bound() {
+        let mut last = LastReports::default();
+        for n in 0..=NODES as i64 {
+            last.put(Report {
+                role: Role::Spear,
+                node: format!("spear-{n}"),
+                incarnation: Incarnation(1),
+                reported_at: n,
+                counters: BTreeMap::new(),
+            });
+        }
+        assert_eq!(last.0.len(), NODES);
+        assert!(last.0.values().all(|report| report.reported_at > 0));
+    }
+}
