@@ -75,6 +75,14 @@ export async function refusalOf(url, ticket, options) {
   }
 }
 
+const connected = new Set();
+
+/** Closes every client that this process has connected. */
+export function closeAll() {
+  for (const client of connected) client.close();
+  connected.clear();
+}
+
 /** One connection of one device. */
 export class Client {
   /** Every event that came, in order: `{name, payload}`. */
@@ -91,6 +99,7 @@ export class Client {
 
   static async withTicket(ticket, user, options) {
     const client = new Client();
+    connected.add(client);
     client.user = user;
     client.node = ticket.spear.id;
     client.socket = open(ticket.spear.url, ticket.ticket, options);
@@ -171,9 +180,9 @@ export class Client {
     this.socket.disconnect();
   }
 
-  /** Cuts the connection below socket.io, as a network that goes away does. */
+  /** Cuts the WebSocket below socket.io, as a network that goes away does. */
   cut() {
-    this.socket.io.engine.transport.ws?.terminate?.() ?? this.socket.io.engine.close();
+    this.socket.io.engine.transport.ws.terminate();
   }
 }
 

@@ -37,10 +37,9 @@ export class Cluster {
   #log;
 
   /**
-   * Starts a cluster, waits until every node is ready, and takes it down after the test `t` (a node:test context or suite).
-   * Logs are printed where the test failed.
+   * Starts a cluster and waits until every node is ready. `dispose` takes it down.
    *
-   * @param {{env?: Record<string, string>, instances?: {spear?: number}}} options
+   * @param {{env?: Record<string, string>}} options settings as environment variables, kept over restarts
    */
   static async start(options = {}) {
     if (!existsSync(BINARY)) {
@@ -181,9 +180,9 @@ export class Cluster {
     }
   }
 
-  /** The key that signs /dev/token, for tests that sign tokens of their own. */
-  tokenKey() {
-    const { kid, secret } = JSON.parse(readFileSync(join(this.dataDir, 'token.key'), 'utf8'));
+  /** The key that signs `token`s of /dev/token or `ticket`s, for tests that sign some of their own. */
+  key(name) {
+    const { kid, secret } = JSON.parse(readFileSync(join(this.dataDir, `${name}.key`), 'utf8'));
     return { kid, secret: Buffer.from(secret, 'hex') };
   }
 
