@@ -84,10 +84,13 @@ impl Outlet for EngineOutlet {
             if self.socket.is_closed() {
                 return Err(Backlog::Closed);
             }
-
-            if self.socket.reserve().is_ok() {
+            // As much room as `queue` asks for: were it less, a caller that tries again would do so without end, and
+            // could keep the very task from running that makes room.
+            let (one, another) = (self.socket.reserve(), self.socket.reserve());
+            if one.is_ok() && another.is_ok() {
                 return Ok(());
             }
+            drop((one, another));
             time::sleep(LOOK_AGAIN).await;
         }
     }
