@@ -1,0 +1,55 @@
+# What start.sh, stop.sh and status.sh share: where a profile's cluster is, whether it runs, what its nodes say.
+# Read with `source`; sets ROOT.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$ROOT" || exit 1
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# The Cargo profile of the same name where there is one, else test1.
+cargo_profile() {
+  if grep -q "^\[profile\.$1\]" Cargo.toml; then say "$1"; else say test1; fi
+}
+
+# The binary of a profile: the one of its Cargo profile.
+binary_of() { say "$ROOT/target/$(cargo_profile "$1")/phalanx"; }
+
+# One key of one table of the profile's settings: setting PROFILE TABLE KEY
+setting() {
+  "$(binary_of "$1")" --print-config --profile "$1" |
+    awk -v table="[$2]" -v key="$3" '
+      /^\[/ { inside = ($0 == table) }
+      inside && $1 == key { sub(/^[^=]*= */, ""); gsub(/^"|"$/, ""); print; exit }'
+}
+
+# Where the profile's cluster keeps its files.
+data_dir() {
+  local directory namespace
+  directory=$(setting "$1" cluster data_dir) && namespace=$(setting "$1" instance namespace)
+  say "$directory${namespace:+/$namespace}"
+}
+
+# The process id of the cluster that was started in this data directory, if it is alive.
+running_pid() {
+  local pid
+  pid=$(cat "$1/run/phalanx.pid" 2>/dev/null) || return 1
+  [ -n "$pid" ] && [ -e "/proc/$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q phalanx && say "$pid"
+}
+
+# Asks one node: prints "ready", or what it waits for. readiness http://host:port
+readiness() {
+  local address=${1#http://} answer
+  # shellcheck disable=SC2016  # the inner shell expands it
+  answer=$(timeout 2 bash -c '
+    exec 3<>"/dev/tcp/${0%:*}/${0##*:}" && printf "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && cat <&3
+  ' "$address" 2>/dev/null) || { say "does not answer"; return 1; }
+  case ${answer%%$'\r'*} in
+    *" 200 "*) say ready ;;
+    *)
+      printf '%s' "$answer" | tr '{}' '\n\n' | grep '"ok":false' |
+        sed 's/.*"detail":"\([^"]*\)".*"name":"\([^"]*\)".*/\2: \1/' | paste -sd ';' -
+      return 1
+      ;;
+  esac
+}

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Installs what the tests need where it is missing, and runs everything.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+bin/test.sh [--allow-missing] [--quick]
+
+Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the end-to-end, fault, script and browser tests
+with the official socket.io client. Installs what is missing: npm packages, and Debian's Chromium where it may.
+
+  --allow-missing   skip what needs something that cannot be had here, and name it in the last line
+  --quick           no fault and no browser tests
+USAGE
+}
+
+allow_missing=false
+quick=false
+for argument in "$@"; do
+  case $argument in
+    --allow-missing) allow_missing=true ;;
+    --quick) quick=true ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+skipped=()
+skip() { # what, why
+  if ! $allow_missing; then
+    printf 'test.sh: %s cannot run: %s (--allow-missing skips it)\n' "$1" "$2" >&2
+    exit 1
+  fi
+  skipped+=("$1 ($2)")
+}
+step() { # title, command...
+  local title=$1 began=$SECONDS
+  shift
+  printf '\n=== %s\n' "$title"
+  "$@"
+  printf -- '--- %s: %d s\n' "$title" $((SECONDS - began))
+}
+
+# --- what must be there ---
+for tool in cargo cc node npm; do
+  command -v $tool >/dev/null || { printf 'test.sh: %s is missing; bin/start.sh says how to get it\n' "$tool" >&2; exit 1; }
+done
+install_chromium() {
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+  apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 && return 0
+  apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends chromium >/dev/null
+}
+browser=true
+if $quick; then
+  browser=false
+elif ! command -v chromium >/dev/null; then
+  printf '\n=== installing chromium\n'
+  install_chromium || { browser=false; skip "the browser tests" "chromium is not installed"; }
+fi
+
+# --- Rust ---
+if cargo fmt --version >/dev/null 2>&1; then
+  step "formatting" cargo fmt --all --check
+else
+  skip "formatting" "this toolchain has no rustfmt"
+fi
+step "build" cargo build --profile test1
+if cargo clippy --version >/dev/null 2>&1; then
+  step "clippy" cargo clippy --profile test1 --workspace --all-targets -- -D warnings
+else
+  skip "clippy" "this toolchain has no clippy"
+fi
+step "Rust tests" cargo test --profile test1 --workspace
+
+# --- with the official client ---
+step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
+suites=(tests/e2e/*.test.mjs tests/scripts/*.test.mjs)
+$quick || suites+=(tests/fault/*.test.mjs)
+if $browser; then suites+=(tests/browser/*.test.mjs); fi
+step "end-to-end, script, fault and browser tests" node --test --test-concurrency=1 "${suites[@]}"
+
+printf '\n'
+if $quick; then skipped+=("the fault and browser tests (--quick)"); fi
+if [ ${#skipped[@]} -eq 0 ]; then
+  printf 'all tests passed, nothing was skipped\n'
+else
+  printf 'tests passed; skipped: %s\n' "$(IFS=';'; echo "${skipped[*]}")"
+fi
