@@ -93,7 +93,7 @@ impl Writer {
             Err((jobs, error)) => return self.abandon(jobs, &error),
         };
         self.memory.trim();
-        metrics::histogram!("phalanx_store_transaction_ms").record(started.elapsed().as_secs_f64() * 1e3);
+        metrics::histogram!("phalanx_store_transaction_seconds").record(started.elapsed().as_secs_f64());
         {
             let mut live = self.live.write();
             written.iter_mut().for_each(|job| job.settle(&mut live));
@@ -186,7 +186,9 @@ impl Writer {
         let given = self.live.read().version();
         let reserved =
             if given + VERSIONS_AHEAD / 2 > self.reserved { self.reserve(given)? } else { self.reserved };
+        let started = Instant::now();
         self.execute("COMMIT")?;
+        metrics::histogram!("phalanx_store_commit_seconds").record(started.elapsed().as_secs_f64());
         self.reserved = reserved;
         Ok(())
     }
