@@ -40,7 +40,7 @@ pub use http::serve_http;
 pub use keys::{KeyError, SigningKey};
 pub use listener::ListenError;
 pub use node::{NodeContext, spawn};
-pub use plan::Plan;
+pub use plan::{Plan, RoleSettings};
 pub use problem::Problem;
 pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
 pub use secret::Secret;

@@ -28,6 +28,15 @@ type Run = Box<
     dyn FnOnce(NodeContext, Cluster, Shutdown) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>,
 >;
 
+/// The settings of a role, beyond the keys that every role has.
+pub trait RoleSettings: DeserializeOwned + Send + 'static {
+    /// Checks what the types cannot; `embedded` says whether every role runs in this process.
+    ///
+    /// # Errors
+    /// Names the key and what was expected.
+    fn check(&self, embedded: bool) -> anyhow::Result<()>;
+}
+
 /// The nodes that a process is to run. Making one checks their settings; nothing starts before [`Plan::run`].
 pub struct Plan {
     tree: Tree,
@@ -53,13 +62,14 @@ impl Plan {
     /// The settings of the role cannot be used; or a port or an id is given twice.
     pub fn add<S, F, R>(&mut self, role: Role, run: F) -> anyhow::Result<()>
     where
-        S: DeserializeOwned + Send + 'static,
+        S: RoleSettings,
         F: Fn(S, NodeContext, Cluster, Shutdown) -> R + Clone + Send + 'static,
         R: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         for instance in 0..self.tree.instances(role)? {
             let settings = self.tree.node(role, instance)?;
             let own: S = self.tree.role(role, instance)?;
+            own.check(self.tree.shared().cluster.embedded)?;
             let run = run.clone();
             let run: Run =
                 Box::new(move |node, cluster, shutdown| Box::pin(run(own, node, cluster, shutdown)));
@@ -142,10 +152,12 @@ impl Plan {
         };
         let mut taken: HashMap<u16, String> = HashMap::new();
         for other in &self.nodes {
+            // Also across roles: the relay knows publishers by their id.
             anyhow::ensure!(
-                other.role != role || other.settings.id != settings.id,
-                "{role}.id: {} is given twice",
-                settings.id
+                other.settings.id != settings.id,
+                "{role}.id: {} is the id of a {} too",
+                settings.id,
+                other.role
             );
             taken.extend(ports(&other.settings).into_iter().map(|port| (port, other.settings.id.clone())));
         }

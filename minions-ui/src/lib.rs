@@ -45,7 +45,6 @@ pub async fn run(
     cluster: Cluster,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    settings.check(cluster.embedded)?;
     let routes = router(&settings, &node, cluster.embedded, cluster.roster.watch())?;
     let listener = node.listen().await?;
     let registration =

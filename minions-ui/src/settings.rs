@@ -86,6 +86,12 @@ fn check_url(
     Err(SettingsError::Url { key, expected, got: url.to_owned() })
 }
 
+impl boot::RoleSettings for Settings {
+    fn check(&self, embedded: bool) -> anyhow::Result<()> {
+        Ok(Self::check(self, embedded)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

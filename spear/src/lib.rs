@@ -59,7 +59,6 @@ pub async fn run(
     cluster: Cluster,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    settings.check()?;
     let me = node.node_ref();
     let relay_ready = node.readiness.condition("relay", "subscribing");
     let registered = node.readiness.condition("roster", "registering");

@@ -52,11 +52,23 @@ pub struct DeliverySettings {
 }
 
 impl Settings {
-    /// Checks what the types cannot.
-    ///
-    /// # Errors
-    /// Names the key that cannot be used and what was expected.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn engine(&self) -> EngineSettings {
+        // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
+        const AROUND_THE_BODY: usize = 4096;
+        let socket = &self.socket;
+        EngineSettings {
+            ping_interval: Duration::from_millis(socket.ping_interval_ms),
+            ping_timeout: Duration::from_millis(socket.ping_timeout_ms),
+            connect_timeout: Duration::from_millis(socket.connect_timeout_ms),
+            // Twice: what is somewhat too large is refused with a code, only what is far too large ends the connection.
+            max_packet_bytes: 2 * self.limits.body_bytes + AROUND_THE_BODY,
+            outgoing_frames: socket.outgoing_frames,
+        }
+    }
+}
+
+impl boot::RoleSettings for Settings {
+    fn check(&self, _embedded: bool) -> anyhow::Result<()> {
         self.limits.check().map_err(|error| anyhow::anyhow!("spear.limits.{error}"))?;
         let (socket, delivery) = (&self.socket, &self.delivery);
         let least = [
@@ -75,19 +87,5 @@ impl Settings {
             anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");
         }
         Ok(())
-    }
-
-    pub(crate) fn engine(&self) -> EngineSettings {
-        // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
-        const AROUND_THE_BODY: usize = 4096;
-        let socket = &self.socket;
-        EngineSettings {
-            ping_interval: Duration::from_millis(socket.ping_interval_ms),
-            ping_timeout: Duration::from_millis(socket.ping_timeout_ms),
-            connect_timeout: Duration::from_millis(socket.connect_timeout_ms),
-            // Twice: what is somewhat too large is refused with a code, only what is far too large ends the connection.
-            max_packet_bytes: 2 * self.limits.body_bytes + AROUND_THE_BODY,
-            outgoing_frames: socket.outgoing_frames,
-        }
     }
 }

@@ -61,7 +61,6 @@ pub async fn run(
     cluster: Cluster,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    settings.check(cluster.embedded)?;
     // Named before the first one holds, or the node would seem ready for a moment.
     let store_condition = node.readiness.condition("store", "reading the reports");
     let roster_condition = node.readiness.condition("roster", "registering");

@@ -141,6 +141,12 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
+impl boot::RoleSettings for Settings {
+    fn check(&self, embedded: bool) -> anyhow::Result<()> {
+        Ok(Self::check(self, embedded)?)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::path::Path;

@@ -86,7 +86,6 @@ pub fn router(
     cluster: &Cluster,
     stop: CancellationToken,
 ) -> anyhow::Result<Router> {
-    settings.check()?;
     let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
     let tokens = TokenChecker::new(&settings.jwt, dev_key)?;
     let condition = node.readiness.condition("roster", "reading who is there");

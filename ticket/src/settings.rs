@@ -129,6 +129,12 @@ impl Settings {
     }
 }
 
+impl boot::RoleSettings for Settings {
+    fn check(&self, _embedded: bool) -> anyhow::Result<()> {
+        Ok(Self::check(self)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
