@@ -73,6 +73,11 @@ else
 fi
 step "Rust tests" cargo test --profile test1 --workspace
 
+# --- the web page ---
+step "npm packages of the page" npm ci --prefix minions-ui/web --no-audit --no-fund
+step "types of the page" npm run --silent --prefix minions-ui/web check
+step "unit tests of the page" npm test --silent --prefix minions-ui/web
+
 # --- with the official client ---
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
 suites=(tests/e2e/*.test.mjs tests/scripts/*.test.mjs)

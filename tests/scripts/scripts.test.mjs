@@ -1,0 +1,130 @@
+// bin/start.sh, status.sh and stop.sh, as a developer uses them.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const BUDGET_MS = 120_000;
+
+/** Runs bin/NAME.sh; answers its exit code and everything it printed. */
+function script(name, args = [], env = {}) {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, ...env }, timeout: BUDGET_MS, cwd: tmpdir() };
+    execFile(join(ROOT, 'bin', `${name}.sh`), args, options, (error, stdout, stderr) => {
+      resolve({ code: error ? error.code : 0, output: stdout + stderr });
+    });
+  });
+}
+
+async function token(port) {
+  const response = await fetch(`http://127.0.0.1:${port}/dev/token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ user: 'alice' }),
+  });
+  return (await response.json()).token;
+}
+
+describe('the scripts', () => {
+  let directory;
+  let env;
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'phalanx-scripts-'));
+    env = { PHALANX__CLUSTER__DATA_DIR: join(directory, 'data') };
+  });
+
+  after(async () => {
+    for (const profile of ['dev1', 'dev2']) await script('stop', [profile], env);
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test('two developers run clusters side by side', async () => {
+    for (const [profile, ticket] of [['dev1', 21000], ['dev2', 22000]]) {
+      const started = await script('start', [profile], env);
+      assert.equal(started.code, 0, started.output);
+      assert.match(started.output, new RegExp(`ticket-1 +http://127.0.0.1:${ticket}\n`));
+      assert.match(started.output, /try:\n.*curl.*\n.*curl.*\n.*node examples/);
+    }
+    // Their keys differ: a token of one is nothing to the other.
+    const [one, other] = [await token(21000), await token(22000)];
+    const ask = (port, bearer) =>
+      fetch(`http://127.0.0.1:${port}/v1/tickets`, { method: 'POST', headers: { authorization: `Bearer ${bearer}` } });
+    assert.equal((await ask(21000, one)).status, 200);
+    assert.equal((await ask(22000, other)).status, 200);
+    assert.equal((await ask(22000, one)).status, 401);
+  });
+
+  test('status shows every node', async () => {
+    const { code, output } = await script('status', ['dev1'], env);
+    assert.equal(code, 0, output);
+    assert.equal(output.match(/ready$/gm)?.length, 8, output);
+  });
+
+  test('starting twice says that it runs already', async () => {
+    const { code, output } = await script('start', ['dev1'], env);
+    assert.equal(code, 0, output);
+    assert.match(output, /runs already \(pid \d+\)/);
+  });
+
+  test('a taken port is named, with who holds it', async () => {
+    const holder = createServer();
+    holder.listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address();
+    try {
+      const elsewhere = {
+        PHALANX__CLUSTER__DATA_DIR: join(directory, 'taken'),
+        PHALANX__INSTANCE__PORT_OFFSET: '0',
+        PHALANX__INSTANCE__NAMESPACE: '',
+        PHALANX__TICKET__PORT: String(port),
+      };
+      for (const [role, base] of [['IDGEN', 25001], ['STAT', 25110], ['SPEAR', 25301], ['MINIONS_UI', 25400]]) {
+        elsewhere[`PHALANX__${role}__PORT`] = `${base}++`;
+        elsewhere[`PHALANX__${role}__ADMIN__PORT`] = `${base + 50}++`;
+      }
+      elsewhere.PHALANX__STAT__HTTP_PORT = '25210++';
+      elsewhere.PHALANX__TICKET__ADMIN__PORT = '25500++';
+      const { code, output } = await script('start', ['test1'], elsewhere);
+      assert.notEqual(code, 0, output);
+      assert.match(output, new RegExp(`port ${port} on 127.0.0.1 is taken by .*pid ${process.pid}`));
+    } finally {
+      holder.close();
+    }
+  });
+
+  test('a missing tool is named, with how to get it', async () => {
+    const path = mkdtempSync(join(directory, 'path-'));
+    for (const tool of readdirSync('/usr/bin')) {
+      if (!['npm', 'cc'].includes(tool)) symlinkSync(join('/usr/bin', tool), join(path, tool));
+    }
+    const { code, output } = await script('start', ['dev1'], { ...env, PATH: path });
+    assert.equal(code, 1, output);
+    assert.match(output, /npm: .*Node\.js 20/);
+    assert.match(output, /cc: a C compiler/);
+  });
+
+  test('a profile that does not exist is refused with those that do', async () => {
+    const { code, output } = await script('start', ['nope'], env);
+    assert.equal(code, 1, output);
+    assert.match(output, /no profiles\/nope.*dev1.*test1/);
+  });
+
+  test('stopping drains, and status tells that nothing runs', async () => {
+    for (const profile of ['dev1', 'dev2']) {
+      const stopped = await script('stop', [profile], env);
+      assert.equal(stopped.code, 0, stopped.output);
+      assert.match(stopped.output, /has ended/);
+      const status = await script('status', [profile], env);
+      assert.equal(status.code, 3, status.output);
+    }
+    assert.match((await script('stop', ['dev1'], env)).output, /does not run/);
+  });
+});
