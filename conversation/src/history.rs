@@ -54,24 +54,33 @@ impl Conversations {
         let spans = self.visible(reader, &request.conversation).await?;
         let limits = &self.inner.limits;
         let direction = if request.after.is_some() { Direction::Forwards } else { Direction::Backwards };
-        let after = request.after.unwrap_or(0);
-        let before = request.before.unwrap_or(u64::MAX);
         let limit = request.limit.unwrap_or(limits.page_messages).clamp(1, limits.page_messages);
-        // The widest interval that holds every span; what lies between two spans is left out below.
-        let first = spans.first().map_or(0, |span| span.joined_seq);
+        let intervals = intervals(&spans, &request, direction);
+        let mut page = HistoryPage { messages: Vec::new(), more: false, last_seq: 0 };
+        let mut bytes = 0;
+        for (index, &(after, before)) in intervals.iter().enumerate() {
+            let pages = self.inner.store.pages(vec![PageRequest {
+                conversation: request.conversation.clone(),
+                after,
+                before,
+                limit: limit - page.messages.len(),
+                max_bytes: limits.page_bytes - bytes,
+                direction,
+            }]);
+            let part = pages.await?.into_iter().next().unwrap_or_default();
+            page.last_seq = part.last_seq;
+            bytes += part.messages.iter().map(|message| message.body.get().len()).sum::<usize>();
+            let place = if direction == Direction::Forwards { page.messages.len() } else { 0 };
+            page.messages.splice(place..place, part.messages);
+            if part.more || page.messages.len() >= limit || bytes >= limits.page_bytes {
+                let holds_some = |&(after, before): &(u64, u64)| after + 1 < before && after < part.last_seq;
+                page.more = part.more || intervals[index + 1..].iter().any(holds_some);
+                break;
+            }
+        }
         let left = spans.last().and_then(|span| span.left_seq).unwrap_or(u64::MAX);
-        let pages = self.inner.store.pages(vec![PageRequest {
-            conversation: request.conversation,
-            after: after.max(first.saturating_sub(1)),
-            before: before.min(left),
-            limit,
-            max_bytes: limits.page_bytes,
-            direction,
-        }]);
-        let mut page = pages.await?.into_iter().next().unwrap_or_default();
-        page.messages.retain(|message| spans.iter().any(|span| span.holds(message.seq)));
-        let last_seq = page.last_seq.min(left.saturating_sub(1));
-        Ok(HistoryPage { messages: page.messages, more: page.more, last_seq })
+        page.last_seq = page.last_seq.min(left.saturating_sub(1));
+        Ok(page)
     }
 
     async fn visible(&self, reader: &Reader, conversation: &Conversation) -> Result<Vec<Span>, Refusal> {
@@ -90,4 +99,24 @@ impl Conversations {
         }
         Ok(spans)
     }
+}
+
+/// What is to be read, `(after, before)`, in the order of reading. What lies between two spans is not the reader's: it is
+/// stepped over, for a page of it would be empty and the reader could not ask for the next one.
+fn intervals(spans: &[Span], request: &HistoryRequest, direction: Direction) -> Vec<(u64, u64)> {
+    let (after, before) = (request.after.unwrap_or(0), request.before.unwrap_or(u64::MAX));
+    let within = |span: &Span| {
+        (after.max(span.joined_seq.saturating_sub(1)), before.min(span.left_seq.unwrap_or(u64::MAX)))
+    };
+    let mut intervals: Vec<_> = spans.iter().map(within).collect();
+    // One is always read: it says how far the conversation has come.
+    let first = intervals[0];
+    intervals.retain(|(after, before)| after < before);
+    if intervals.is_empty() {
+        intervals.push(first);
+    }
+    if direction == Direction::Backwards {
+        intervals.reverse();
+    }
+    intervals
 }

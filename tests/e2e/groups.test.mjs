@@ -120,6 +120,30 @@ test('one who comes back sees both of their times, not the one between', async (
   assert.deepEqual((await history(bob, `g:${name}`)).messages.map((entry) => entry.body), ['one', 'three']);
 });
 
+test('pages of history step over the time between', async () => {
+  const [alice, bob] = await crowd();
+  const name = await group(alice, bob);
+  const write = (count) => Promise.all(Array.from({ length: count }, (_, index) => alice.sendToGroup(name, index)));
+  await write(3);
+  await change('DELETE', name, bob);
+  await write(10);
+  await change('PUT', name, bob);
+  await write(3);
+  const theirs = [1, 2, 3, 14, 15, 16];
+  for (const limit of [1, 2, 3, 4, 100]) {
+    const { messages } = await history(bob, `g:${name}`, limit);
+    assert.deepEqual(messages.map((entry) => entry.seq), theirs, `forwards, ${limit} a page`);
+    const backwards = [];
+    for (let more = true; more; ) {
+      const page = await bob.must('sync', { conversation: `g:${name}`, before: backwards[0] ?? 1000, limit });
+      assert.ok(page.messages.length > 0 || !page.more, 'no empty page says that there is more');
+      backwards.unshift(...page.messages.map((entry) => entry.seq));
+      more = page.more;
+    }
+    assert.deepEqual(backwards, theirs, `backwards, ${limit} a page`);
+  }
+});
+
 test('a group stands in the list of conversations', async () => {
   const [alice, bob] = await crowd();
   const name = await group(alice, bob);
