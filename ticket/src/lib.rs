@@ -29,6 +29,8 @@ mod token;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
+mod key_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod token_tests;
