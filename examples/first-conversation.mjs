@@ -1,14 +1,25 @@
 // A first conversation: two users on different spears talk through the official socket.io client.
 //
 //   bin/start.sh                              # the cluster, once
-//   npm install --prefix examples             # the client library, once
 //   node examples/first-conversation.mjs      # another cluster: … http://host:20000
+
+import { createRequire } from 'node:module';
 
 const ticketUrl = process.argv[2] ?? 'http://127.0.0.1:20000';
 
-const { io } = await import('socket.io-client').catch(() =>
-  stop('The official socket.io client is missing. Install it with: npm install --prefix examples'),
-);
+const { io } = clientLibrary();
+
+/** The official client: installed here, or the one that the monitor's page was built with. */
+function clientLibrary() {
+  for (const place of ['./', '../minions-ui/web/']) {
+    try {
+      return createRequire(new URL(place, import.meta.url))('socket.io-client');
+    } catch (error) {
+      if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    }
+  }
+  return stop('The official socket.io client is missing. Install it with: npm install --prefix examples');
+}
 
 /** Step 1: a token. In production the user's own back end signs it; the embedded cluster helps out on loopback. */
 async function token(user) {
