@@ -13,6 +13,11 @@ import { until, within } from './wait.mjs';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BINARY = process.env.PHALANX_BIN ?? join(ROOT, 'target', 'test1', 'phalanx');
 
+// A test process that is told to end takes its clusters with it: 'exit' is not emitted for a signal that nobody handles.
+for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) {
+  process.once(signal, () => process.exit(128 + number));
+}
+
 const START_MS = 30_000;
 const STOP_MS = 30_000;
 const LOG_LINES = 200;
