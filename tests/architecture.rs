@@ -16,14 +16,21 @@ fn read(path: &str) -> String {
 fn members() -> Vec<String> {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("a manifest");
     let members = manifest["workspace"]["members"].as_array().expect("a list").clone();
-    members.iter().filter_map(|member| member.as_str()).filter(|member| *member != ".").map(Into::into).collect()
+    members
+        .iter()
+        .filter_map(|member| member.as_str())
+        .filter(|member| *member != ".")
+        .map(Into::into)
+        .collect()
 }
 
 #[test]
 fn every_path_that_the_architecture_names_exists() {
     let architecture = read("ARCHITECTURE.md");
     let is_path = |text: &&str| {
-        text.contains('/') && !text.contains(' ') && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c))
+        text.contains('/')
+            && !text.contains(' ')
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c))
     };
     let named: Vec<&str> = architecture.split('`').skip(1).step_by(2).filter(is_path).collect();
     assert!(named.len() > 20, "the code map names paths: {named:?}");
@@ -80,6 +87,9 @@ fn every_role_documents_its_settings() {
     for role in ROLES {
         let settings = read(&format!("profiles/default/{role}.toml"));
         assert!(settings.contains(&format!("[{role}]\n")), "{role}.toml has no [{role}]");
-        assert!(settings.lines().filter(|line| line.starts_with('#')).count() > 5, "{role}.toml explains nothing");
+        assert!(
+            settings.lines().filter(|line| line.starts_with('#')).count() > 5,
+            "{role}.toml explains nothing"
+        );
     }
 }

@@ -13,11 +13,13 @@
 //! | `listener.rs`, `port_holder.rs` | binding a port, and naming who holds it where it is taken |
 //! | `admin.rs` | the admin port: `/healthz`, `/readyz`, `/metrics`, `/admin/*` |
 //! | `logs.rs`, `metric.rs` | logs and metrics of the process |
+//! | `cors.rs` | [`CorsSettings`]: which web pages may ask |
 //! | `http.rs` | [`serve_http`]: an HTTP server that drains in bounded time |
 //! | `problem.rs` | [`Problem`]: errors of the HTTP APIs |
 
 mod admin;
 mod cluster;
+mod cors;
 mod durable_file;
 mod http;
 mod incarnation;
@@ -36,6 +38,7 @@ mod shutdown;
 
 pub use admin::health_routes;
 pub use cluster::{Cluster, ClusterError};
+pub use cors::CorsSettings;
 pub use http::serve_http;
 pub use keys::{KeyError, SigningKey};
 pub use listener::ListenError;

@@ -31,12 +31,14 @@ mod socket;
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::{Method, header::CONTENT_TYPE};
 use boot::{Cluster, NodeContext, Shutdown};
 use conversation::{Announcer, Conversations};
 use relay::Publisher;
 use roster::Registration;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
+use tower_http::cors::CorsLayer;
 use wire::{NodeState, TicketKey, TicketKeys, time::now_ms};
 
 use crate::{
@@ -102,7 +104,12 @@ pub async fn run(
     let cursor_writer = boot::spawn(cursors.run(stop.clone()));
     boot::spawn(count(node.clone(), cluster.clone(), hub.clone(), stop.clone()));
     boot::spawn(expire(hub.clone(), stop.clone()));
-    let server = boot::spawn(serve(listener, context.clone(), node.clone(), settings.clone(), stop.clone()));
+    let cors = CorsLayer::new()
+        .allow_origin(settings.cors.allow_origin(cluster.embedded)?)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([CONTENT_TYPE]);
+    let server =
+        boot::spawn(serve(listener, context.clone(), node.clone(), settings.clone(), cors, stop.clone()));
 
     let registration = cluster.roster.register(node.record(NodeState::Up)).await?;
     registered.ok("registered");
@@ -131,6 +138,7 @@ async fn serve(
     context: Arc<Context>,
     node: NodeContext,
     settings: Settings,
+    cors: CorsLayer,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     use axum::serve::ListenerExt as _;
@@ -145,10 +153,7 @@ async fn serve(
         }
     });
     let engine = socket::service(Arc::new(Sessions(context)), &settings.engine());
-    let router = axum::Router::new()
-        .merge(boot::health_routes(node))
-        .fallback_service(engine)
-        .layer(tower_http::cors::CorsLayer::very_permissive());
+    let router = axum::Router::new().merge(boot::health_routes(node)).fallback_service(engine).layer(cors);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }

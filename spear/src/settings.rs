@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use conversation::Limits;
 use serde::Deserialize;
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// The most events of one connection that wait for an answer; more are refused as `rate_limited`.
     pub max_pending_events: usize,
+    /// Which web pages may connect.
+    pub cors: boot::CorsSettings,
     /// Sizes that are checked.
     pub limits: Limits,
 }
@@ -68,7 +71,8 @@ impl Settings {
 }
 
 impl boot::RoleSettings for Settings {
-    fn check(&self, _embedded: bool) -> anyhow::Result<()> {
+    fn check(&self, embedded: bool) -> anyhow::Result<()> {
+        self.cors.allow_origin(embedded).context("spear")?;
         self.limits.check().map_err(|error| anyhow::anyhow!("spear.limits.{error}"))?;
         let (socket, delivery) = (&self.socket, &self.delivery);
         let least = [

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use axum::{
     Json, Router,
     body::Bytes,
@@ -9,7 +10,7 @@ use axum::{
         ConnectInfo, DefaultBodyLimit, Query, Request, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -19,7 +20,7 @@ use metrics::{Counter, Label, counter};
 use serde::{Deserialize, de::DeserializeOwned};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, Any, CorsLayer},
+    cors::{AllowOrigin, CorsLayer},
 };
 use wire::{Code, Device};
 
@@ -94,7 +95,7 @@ impl Api {
             token_in_query: settings.token_in_query.is_on(cluster.embedded),
             body_bytes: limits.body_bytes,
             request_timeout: Duration::from_millis(limits.request_timeout_ms),
-            origins: origins(&settings.cors.origins, cluster.embedded)?,
+            origins: settings.cors.allow_origin(cluster.embedded).context("ticket")?,
             issued: counter!("phalanx_ticket_requests_total", with_code(&labels, "ok")),
             labels,
         })
@@ -239,20 +240,6 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 fn slow_down(whom: &str, wait: Duration) -> Problem {
     let seconds = wait.as_secs() + 1;
     Problem::new(Code::RateLimited, format!("too many requests of {whom}")).retry_after_s(seconds)
-}
-
-fn origins(set: &[String], embedded: bool) -> anyhow::Result<AllowOrigin> {
-    if set.iter().any(|origin| origin == "*") || (set.is_empty() && embedded) {
-        return Ok(Any.into());
-    }
-    let parse = |origin: &String| {
-        let looks_right = origin.contains("://") && !origin.ends_with('/');
-        let value = looks_right.then(|| HeaderValue::from_str(origin).ok()).flatten();
-        value.ok_or_else(|| {
-            anyhow::anyhow!("ticket.cors.origins: expected https://host without a path, got {origin:?}")
-        })
-    };
-    Ok(AllowOrigin::list(set.iter().map(parse).collect::<Result<Vec<_>, _>>()?))
 }
 
 /// A few values only, whatever is asked.

@@ -45,7 +45,7 @@ use wire::{NodeState, TicketKey};
 use crate::{http::Api, issue::Issuer, spears::Spears, token::TokenChecker};
 
 pub use key_files::TokenKeyError;
-pub use settings::{CorsSettings, JwtSettings, Limits, Settings, SettingsError, Switch, TicketSettings};
+pub use settings::{JwtSettings, Limits, Settings, SettingsError, Switch, TicketSettings};
 
 /// Runs one ticket node until shutdown is requested and what was in flight is answered, or the drain time is over.
 ///

@@ -16,7 +16,7 @@ pub struct Settings {
     /// Whose tokens are accepted.
     pub jwt: JwtSettings,
     /// Which web pages may ask.
-    pub cors: CorsSettings,
+    pub cors: boot::CorsSettings,
     /// Bounds.
     pub limits: Limits,
 }
@@ -71,14 +71,6 @@ pub struct JwtSettings {
     pub audience: String,
     /// How far the clocks of back end and cluster may differ, in milliseconds.
     pub leeway_ms: u32,
-}
-
-/// Which web pages may ask.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CorsSettings {
-    /// Their origins; `*` for any. Empty: any in the embedded cluster, none elsewhere.
-    pub origins: Vec<String>,
 }
 
 /// Bounds of what one client may cost.

@@ -60,7 +60,30 @@ pub(crate) fn begin(name: &str, asking: Asking<'_>) -> Result<Answer, Refusal> {
 impl Asking<'_> {
     /// The payload as the event expects it.
     fn payload<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        let json = self.payload.map_or("null", RawValue::get);
-        serde_json::from_str(json).map_err(|error| Refusal::bad_request(error.to_string()))
+        object(self.payload.map_or("null", RawValue::get))
+    }
+}
+
+/// Reads an object. A list is refused: its entries would be taken for the fields, in the order in which our code names them.
+fn object<T: DeserializeOwned>(json: &str) -> Result<T, Refusal> {
+    if json.starts_with('[') {
+        return Err(Refusal::bad_request("expected an object, not a list"));
+    }
+    serde_json::from_str(json).map_err(|error| Refusal::bad_request(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_taken_by_their_names_only() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Named {
+            #[allow(dead_code)]
+            seq: u64,
+        }
+        assert!(object::<Named>("{\"seq\":1}").is_ok());
+        assert!(object::<Named>("[1]").is_err());
     }
 }
