@@ -72,7 +72,7 @@ impl Settings {
 
 impl boot::RoleSettings for Settings {
     fn check(&self, embedded: bool) -> anyhow::Result<()> {
-        self.cors.allow_origin(embedded).context("spear")?;
+        drop(self.cors.allow_origin(embedded).context("spear")?);
         self.limits.check().map_err(|error| anyhow::anyhow!("spear.limits.{error}"))?;
         let (socket, delivery) = (&self.socket, &self.delivery);
         let least = [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use boot::{Cluster, NodeContext, Shutdown};
 use serde_json::{Value, json};
-use ticket::{CorsSettings, JwtSettings, Limits, Settings, Switch, TicketSettings};
+use ticket::{JwtSettings, Limits, Settings, Switch, TicketSettings};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
 fn settings() -> Settings {
@@ -12,7 +12,7 @@ fn settings() -> Settings {
         token_in_query: Switch::Embedded,
         tickets: TicketSettings { ttl_ms: 30_000, alternates: 2 },
         jwt: JwtSettings::default(),
-        cors: CorsSettings { origins: Vec::new() },
+        cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 4_096,
             request_timeout_ms: 2_000,
