@@ -12,6 +12,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
+use tracing::Instrument as _;
 use wire::{Code, Conversation, Destination, MessageHint, NodeRef, Payload};
 
 use crate::{Announcer, Limits, Pending, Refusal, SendRequest, Sent, routes::Routes, send};
@@ -50,7 +51,7 @@ impl Lanes {
                 announcer: announcer.clone(),
                 routes: routes.clone(),
             };
-            tokio::spawn(lane.run(jobs));
+            tokio::spawn(lane.run(jobs).in_current_span());
             queue
         };
         Self {

@@ -75,7 +75,7 @@ impl Gate for Sessions {
 
 impl Inlet for Session {
     fn opened(self: Arc<Self>) {
-        tokio::spawn(self.start());
+        self.context.hub.clone().spawn(self.start());
     }
 
     fn event(self: Arc<Self>, name: &str, payload: Option<&RawValue>, reply: Reply) {
@@ -102,7 +102,7 @@ impl Inlet for Session {
         self.context.hub.counters.disconnected();
         // One that is not registered yet is cleaned up where it would be.
         if matches!(before, Phase::Ready) {
-            tokio::spawn(async move { self.end().await });
+            self.context.hub.clone().spawn(async move { self.end().await });
         }
     }
 }
@@ -112,7 +112,7 @@ impl Session {
         let asking = Asking { context: &self.context, connection: &self.connection, payload };
         match events::begin(name, asking) {
             Ok(answer) => {
-                tokio::spawn(async move {
+                self.context.hub.clone().spawn(async move {
                     let json = answer.await;
                     self.finish(reply, &json);
                 });

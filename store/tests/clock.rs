@@ -10,10 +10,11 @@ use std::{
 
 use rusqlite::Connection;
 use store::{
-    SqliteOptions, SqliteStore,
+    Connect, DeviceKey, Devices as _, SqliteOptions, SqliteStore,
     conformance::support::{append, append_all, to_user, with_cid},
 };
 use tempfile::TempDir;
+use wire::{Incarnation, NodeRef};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -33,6 +34,25 @@ fn with_clock(dir: &TempDir, at: i64) -> (SqliteStore, Arc<AtomicI64>) {
     let clock = Arc::new(move || clock.load(Ordering::SeqCst));
     let options = SqliteOptions { clock, ..SqliteOptions::default() };
     (SqliteStore::open(dir.path(), options).expect("it opens"), now)
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_message_older_than_a_device() {
+    let dir = directory();
+    let connect = async |store: &SqliteStore, device: &str| {
+        let key = DeviceKey { user: "b".parse().expect("a name"), device: device.parse().expect("a name") };
+        let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
+        store.connect(vec![Connect { key, node }]).await.expect("connected").remove(0)
+    };
+    let (store, now) = with_clock(&dir, 2 * HOUR_MS);
+    connect(&store, "first").await;
+    let further = connect(&store, "further").await;
+    assert_eq!(further.born_at, 2 * HOUR_MS);
+    now.store(HOUR_MS, Ordering::SeqCst);
+    assert!(append(&store, to_user("a", "b")).await.message.sent_at >= further.born_at);
+    drop(store);
+    let (store, _now) = with_clock(&dir, HOUR_MS);
+    assert!(append(&store, to_user("c", "b")).await.message.sent_at >= further.born_at);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Hub {
 
     fn work_on_catch_up(&self, connection: Arc<Connection>) {
         let Some(hub) = self.this.upgrade() else { return };
-        tokio::spawn(async move {
+        self.spawn(async move {
             while let Some(sequencer) = connection.next_catch_up() {
                 loop {
                     match hub.catch_up_with(&connection, &sequencer).await {

@@ -20,7 +20,7 @@ impl Hub {
     pub(super) fn fill(&self, sequencer: Arc<Sequencer>) {
         let Some(hub) = self.this.upgrade() else { return };
         self.counters.gap();
-        tokio::spawn(async move {
+        self.spawn(async move {
             while let Some(missing) = sequencer.missing() {
                 match hub.fill_page(&sequencer, missing).await {
                     Ok(true) => {}

@@ -79,7 +79,7 @@ impl Hub {
     /// Somebody joined or left a group: looks at those of them who are connected here.
     pub(super) fn membership_changed(&self, change: MembershipChange) {
         let Some(hub) = self.this.upgrade() else { return };
-        tokio::spawn(async move {
+        self.spawn(async move {
             if let Err(error) = hub.apply_membership(&change).await {
                 tracing::warn!(%error, group = %change.group, "a change of members waits for the next sweep");
                 hub.suspect();

@@ -27,6 +27,7 @@ use conversation::LocalDelivery;
 use dashmap::{DashMap, Entry};
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
+use tracing::{Instrument as _, Span};
 use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, User};
 
 use crate::{connection::Connection, counters::Counters, socket::Frame};
@@ -51,6 +52,8 @@ pub(crate) struct Hub {
     pages: Semaphore,
     /// Asks for a comparison with the store now.
     suspicion: Notify,
+    /// Marks the log lines of this spear.
+    span: Span,
 }
 
 /// A user with connections on this node.
@@ -73,7 +76,13 @@ impl Hub {
             sequencers: DashMap::new(),
             pages: Semaphore::new(CONCURRENT_PAGES),
             suspicion: Notify::new(),
+            span: Span::current(),
         })
+    }
+
+    /// Starts a task whose log lines name this spear, whoever starts it.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task.instrument(self.span.clone()));
     }
 
     /// Adds a connection; from now on hints find it.

@@ -129,10 +129,14 @@ fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered
 }
 
 /// A user's first device owns everything that is kept, a further one what comes from now on.
-fn born_at(unit: &Unit<'_>, user: &str) -> rusqlite::Result<i64> {
+fn born_at(unit: &mut Unit<'_>, user: &str) -> rusqlite::Result<i64> {
     let first =
         !unit.connection.prepare_cached("SELECT 1 FROM device WHERE user = ?1 LIMIT 1")?.exists([user])?;
-    Ok(if first { 0 } else { unit.now })
+    if first {
+        return Ok(0);
+    }
+    unit.births = true;
+    Ok(unit.now)
 }
 
 struct DisconnectBatch(Vec<Disconnect>);

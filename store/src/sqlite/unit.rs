@@ -94,6 +94,8 @@ pub(super) struct Unit<'a> {
     pub(super) now: i64,
     /// How many cids were noted in this transaction.
     pub(super) cids: usize,
+    /// Whether a device was born that does not own the past.
+    pub(super) births: bool,
 }
 
 impl Unit<'_> {

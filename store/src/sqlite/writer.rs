@@ -28,6 +28,9 @@ pub(super) struct Writer {
     sweep: Sweep,
     /// Every version below this may be given out.
     reserved: u64,
+    /// The time of the latest birth of a device. No message bears an earlier time from then on, or a clock that was set back
+    /// would make it older than the device, which would never get it.
+    latest_birth: i64,
 }
 
 impl Writer {
@@ -36,6 +39,9 @@ impl Writer {
         let first: i64 =
             connection.query_row("SELECT reserved FROM version", [], |row| row.get(0)).map_err(failed)?;
         let first = first.unsigned_abs();
+        let latest_birth = connection
+            .query_row("SELECT COALESCE(MAX(born_at), 0) FROM device", [], |row| row.get(0))
+            .map_err(failed)?;
         let mut writer = Self {
             connection,
             options,
@@ -43,6 +49,7 @@ impl Writer {
             memory: Memory::new(),
             sweep: Sweep::default(),
             reserved: first,
+            latest_birth,
         };
         writer.reserved = writer.reserve(first).map_err(failed)?;
         Ok(writer)
@@ -126,7 +133,7 @@ impl Writer {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return Err((jobs, error));
         }
-        let now = (self.options.clock)();
+        let now = (self.options.clock)().max(self.latest_birth);
         let mut cids = 0;
         let mut written = Vec::with_capacity(jobs.len());
         let mut queue = jobs.into_iter();
@@ -160,11 +167,20 @@ impl Writer {
         cids: &mut usize,
     ) -> rusqlite::Result<rusqlite::Result<()>> {
         self.execute("SAVEPOINT job")?;
-        let mut unit =
-            Unit { connection: &self.connection, memory: &mut self.memory, live: &self.live, now, cids: 0 };
+        let mut unit = Unit {
+            connection: &self.connection,
+            memory: &mut self.memory,
+            live: &self.live,
+            now,
+            cids: 0,
+            births: false,
+        };
         match job.write(&mut unit) {
             Ok(()) => {
                 *cids += unit.cids;
+                if unit.births {
+                    self.latest_birth = now;
+                }
                 self.execute("RELEASE job")?;
                 self.memory.keep();
                 Ok(Ok(()))
