@@ -1,11 +1,31 @@
-//! An HTTP server that drains in bounded time.
+//! An HTTP server that drains in bounded time, and gives no connection to those who say nothing.
 
-use std::{future::IntoFuture, io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
-use axum::Router;
-use tokio::net::TcpListener;
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time,
+};
+use tower::ServiceExt as _;
 
 use crate::Shutdown;
+
+/// How long a client may take to send the head of a request; also how long a kept connection may stay silent. Longer
+/// than the 5 s that common clients keep an idle one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long to wait after a connection could not be accepted: usually no file is left, and one must be closed first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `router` until shutdown is requested, then answers what is in flight and ends, at the drain deadline at the latest.
 ///
@@ -14,13 +34,109 @@ use crate::Shutdown;
 /// # Errors
 /// What the system says about the listener.
 pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Shutdown) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let draining = shutdown.clone();
-    let server =
-        axum::serve(listener, service).with_graceful_shutdown(async move { draining.requested().await });
+    serve_until(listener, router, |_| {}, shutdown.requested(), shutdown.expired()).await
+}
+
+/// As [`serve_http`]: takes connections until `stop`, waits for those that are open until `expired`, and shows each new
+/// stream to `accepted` first. Upgrades are served; an upgraded connection is not waited for.
+///
+/// # Errors
+/// What the system says about the listener.
+pub async fn serve_until(
+    listener: TcpListener,
+    router: Router,
+    accepted: impl Fn(&TcpStream),
+    stop: impl Future<Output = ()>,
+    expired: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve(HEAD_TIMEOUT, listener, router, accepted, stop, expired).await
+}
+
+async fn serve(
+    head_timeout: Duration,
+    listener: TcpListener,
+    router: Router,
+    accepted: impl Fn(&TcpStream),
+    stop: impl Future<Output = ()>,
+    expired: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let open = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, peer) = tokio::select! {
+            () = &mut stop => break,
+            incoming = listener.accept() => match incoming {
+                Ok(incoming) => incoming,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a socket option cannot be set");
+        }
+        accepted(&stream);
+        let service = router.clone().map_request(move |request| with_peer(request, peer));
+        let service = TowerToHyperService::new(service);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = open.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, %peer, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
     tokio::select! {
-        served = server.into_future() => served,
+        () = open.shutdown() => {}
         // A client that keeps its request open does not keep the process.
-        () = shutdown.expired() => Ok(()),
+        () = expired => {}
+    }
+    Ok(())
+}
+
+fn with_peer(request: Request<Incoming>, peer: SocketAddr) -> Request {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_who_says_nothing_is_closed_and_one_who_asks_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let router = Router::new()
+            .route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
+        let (trigger, shutdown) = Shutdown::new(Duration::from_secs(5));
+        let server = tokio::spawn(async move {
+            let head_timeout = Duration::from_millis(200);
+            serve(head_timeout, listener, router, |_| {}, shutdown.requested(), shutdown.expired()).await
+        });
+
+        let mut asking = TcpStream::connect(address).await.expect("connected");
+        asking.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.expect("answered");
+        assert!(answer.ends_with("127.0.0.1"), "{answer}");
+
+        let mut silent = TcpStream::connect(address).await.expect("connected");
+        silent.write_all(b"GET / HT").await.expect("sent");
+        let mut rest = Vec::new();
+        let closed = time::timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "the connection is still open");
+
+        trigger.request();
+        server.await.expect("no panic").expect("served");
     }
 }

@@ -14,7 +14,7 @@
 //! | `admin.rs` | the admin port: `/healthz`, `/readyz`, `/metrics`, `/admin/*` |
 //! | `logs.rs`, `metric.rs` | logs and metrics of the process |
 //! | `cors.rs` | [`CorsSettings`]: which web pages may ask |
-//! | `http.rs` | [`serve_http`]: an HTTP server that drains in bounded time |
+//! | `http.rs` | [`serve_http`], [`serve_until`]: an HTTP server that drains in bounded time |
 //! | `problem.rs` | [`Problem`]: errors of the HTTP APIs |
 
 mod admin;
@@ -39,7 +39,7 @@ mod shutdown;
 pub use admin::health_routes;
 pub use cluster::{Cluster, ClusterError};
 pub use cors::CorsSettings;
-pub use http::serve_http;
+pub use http::{serve_http, serve_until};
 pub use keys::{KeyError, SigningKey};
 pub use listener::ListenError;
 pub use node::{NodeContext, spawn};

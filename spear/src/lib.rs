@@ -36,7 +36,11 @@ use boot::{Cluster, NodeContext, Shutdown};
 use conversation::{Announcer, Conversations};
 use relay::Publisher;
 use roster::Registration;
-use tokio::time;
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 use wire::{NodeState, TicketKey, TicketKeys, time::now_ms};
@@ -134,27 +138,24 @@ async fn superseded(registration: &dyn Registration) {
 }
 
 async fn serve(
-    listener: tokio::net::TcpListener,
+    listener: TcpListener,
     context: Arc<Context>,
     node: NodeContext,
     settings: Settings,
     cors: CorsLayer,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    use axum::serve::ListenerExt as _;
-
     let user_timeout = Duration::from_millis(settings.socket.tcp_user_timeout_ms);
-    let listener = listener.tap_io(move |stream| {
-        let socket = socket2::SockRef::from(&*stream);
-        // A peer that vanished without a word keeps nothing longer than this; an answer leaves without delay.
-        let set = socket.set_tcp_user_timeout(Some(user_timeout)).and_then(|()| socket.set_tcp_nodelay(true));
-        if let Err(error) = set {
+    // A peer that vanished without a word keeps nothing longer than this.
+    let accepted = move |stream: &TcpStream| {
+        if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(user_timeout)) {
             tracing::debug!(%error, "a socket option cannot be set");
         }
-    });
+    };
     let engine = socket::service(Arc::new(Sessions(context)), &settings.engine());
     let router = axum::Router::new().merge(boot::health_routes(node)).fallback_service(engine).layer(cors);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    // All connections are closed by then: draining comes first.
+    boot::serve_until(listener, router, accepted, stop.cancelled_owned(), std::future::ready(())).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Why settings cannot be used.
 
-use figment::error::{Error, Kind};
+use figment::error::{Actual, Error, Kind};
 
 /// Names the file (or variable), the key and what was expected; one line for each fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ impl SettingsError {
                 format!("expected one of {}, got {got:?}", expected.join(", "))
             }
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
-                format!("expected {}, got {got}", readable(expected))
+                format!("expected {}, got {}", readable(expected), found(got))
             }
             other => other.to_string(),
         };
@@ -60,6 +60,20 @@ fn readable(expected: &str) -> String {
             Some(_) => "a table".into(),
             None => other.into(),
         },
+    }
+}
+
+/// What stands there, as it was written.
+fn found(got: &Actual) -> String {
+    match got {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Str(text) => format!("{text:?}"),
+        Actual::Seq => "a list".into(),
+        Actual::Map => "a table".into(),
+        other => other.to_string(),
     }
 }
 

@@ -96,6 +96,7 @@ pub struct RelaySettings {
     /// Which implementation.
     pub kind: RelayKind,
     /// What goes wrong on purpose, for tests.
+    #[serde(default)]
     pub faults: Faults,
 }
 
