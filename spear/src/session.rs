@@ -36,6 +36,8 @@ enum Phase {
     /// Not registered yet: events wait, as many as may be pending.
     Starting(Vec<Waiting>),
     Ready,
+    /// Turned away: nothing is answered any more.
+    TurnedAway,
     Closed,
 }
 
@@ -91,7 +93,7 @@ impl Inlet for Session {
                     return waiting.push(Waiting { name: name.to_owned(), payload, reply });
                 }
                 Phase::Ready => {}
-                Phase::Closed => return,
+                Phase::TurnedAway | Phase::Closed => return,
             }
         }
         self.begin(name, payload, reply);
@@ -99,10 +101,15 @@ impl Inlet for Session {
 
     fn closed(self: Arc<Self>) {
         let before = std::mem::replace(&mut *self.phase.lock(), Phase::Closed);
-        self.context.hub.counters.disconnected();
-        // One that is not registered yet is cleaned up where it would be.
-        if matches!(before, Phase::Ready) {
-            self.context.hub.clone().spawn(async move { self.end().await });
+        match before {
+            // Counted until its end is written down: draining waits for that.
+            Phase::Ready | Phase::TurnedAway => self.context.hub.clone().spawn(async move {
+                self.end().await;
+                self.context.hub.counters.disconnected();
+            }),
+            // One that is not registered yet is cleaned up where it would be.
+            Phase::Starting(_) => self.context.hub.counters.disconnected(),
+            Phase::Closed => {}
         }
     }
 }
@@ -132,6 +139,9 @@ impl Session {
         self.replace_older(&connected).await;
         self.connection.set_registered(connected);
         self.context.hub.add(&self.connection);
+        if self.is_banned().await {
+            return self.turn_away().await;
+        }
         let key = &self.connection.identity.key;
         let ready = json!({
             "protocol": PROTOCOL,
@@ -178,6 +188,30 @@ impl Session {
         }
     }
 
+    async fn turn_away(&self) {
+        let gone = {
+            let mut phase = self.phase.lock();
+            let gone = matches!(*phase, Phase::Closed);
+            if !gone {
+                *phase = Phase::TurnedAway;
+            }
+            gone
+        };
+        if gone {
+            return self.end().await;
+        }
+        self.connection.kick("banned");
+    }
+
+    /// Asked after the connection is noted: a ban that comes later finds it. A list that cannot be read keeps nobody out.
+    async fn is_banned(&self) -> bool {
+        let banned = self.context.hub.store.is_banned(&self.connection.identity.key.user).await;
+        banned.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the ban list cannot be read");
+            false
+        })
+    }
+
     /// The same device is connected already: that connection goes, wherever it is.
     async fn replace_older(&self, connected: &Connected) {
         let Some((node, _)) = &connected.previous else { return };
@@ -203,7 +237,7 @@ impl Session {
                     }
                     Phase::Starting(waiting) => std::mem::take(waiting),
                     Phase::Ready => return true,
-                    Phase::Closed => return false,
+                    Phase::TurnedAway | Phase::Closed => return false,
                 }
             };
             for Waiting { name, payload, reply } in waiting {

@@ -6,6 +6,7 @@
 //! | `messages.rs` | [`Messages`]: append in batches, pages, heads, inboxes |
 //! | `groups.rs` | [`Groups`]: groups, members and their spans |
 //! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
+//! | `bans.rs` | [`Bans`]: users who may not connect |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
 //! | `sqlite/` | the embedded implementation |
 //! | `conformance/` | what every implementation must do; each runs it in its tests |
@@ -13,6 +14,7 @@
 //! Every method takes or answers a batch where callers have many, so that an implementation can do one round trip and one
 //! wait for durability. What a method has answered is durable, unless its doc says otherwise.
 
+mod bans;
 mod devices;
 mod groups;
 mod messages;
@@ -21,6 +23,7 @@ mod sqlite;
 
 pub mod conformance;
 
+pub use bans::Bans;
 pub use devices::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, InterestChange,
     UserPresence,
@@ -33,8 +36,8 @@ pub use reports::{Report, Reports};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Everything that is kept.
-pub trait Store: Messages + Groups + Devices + Reports {}
-impl<T: Messages + Groups + Devices + Reports> Store for T {}
+pub trait Store: Messages + Groups + Devices + Bans + Reports {}
+impl<T: Messages + Groups + Devices + Bans + Reports> Store for T {}
 
 /// Why the store could not do a whole call. Single refusals within a batch have types of their own.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { suite as describe, test } from 'node:test';
 
-import { Client, askTicket, devToken, refusalOf, ticketFor } from '../support/client.mjs';
+import { Client, askTicket, devToken, open, refusalOf, ticketFor } from '../support/client.mjs';
 import { Cluster } from '../support/cluster.mjs';
 import { decode, inSeconds, sign } from '../support/jwt.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
@@ -55,6 +55,42 @@ describe('ticket refuses', () => {
   test('one for whom no spear is left', async () => {
     const token = await devToken(suite.cluster, 'alice');
     assert.deepEqual(await refused(token, { avoid: ['spear-1', 'spear-2'] }), [503, 'no_spear']);
+  });
+
+  test('one who asks too often, and says when to ask again', async () => {
+    const token = await devToken(suite.cluster, unique('hasty'));
+    let last;
+    for (let asked = 0; asked < 200 && last?.status !== 429; asked += 1) last = await askTicket(suite.cluster, token);
+    assert.deepEqual([last.status, last.body.code], [429, 'rate_limited']);
+    assert.ok(Number(last.headers.get('retry-after')) >= 1);
+  });
+
+  test('one who is banned, and ends the connections that they have', async () => {
+    const user = unique('mallory');
+    const token = await devToken(suite.cluster, user);
+    const clients = [];
+    for (const [device, avoid] of [['phone', []], ['tablet', ['spear-1']], ['desk', ['spear-2']]]) {
+      clients.push(await Client.connect(suite.cluster, user, { device, avoid }));
+    }
+    // Whoever holds a ticket already does not get in with it either.
+    const { body: early } = await askTicket(suite.cluster, token, { device: 'late' });
+    assert.equal((await suite.cluster.stat('PUT', `/v1/users/${user}/ban`)).status, 204);
+    for (const client of clients) {
+      assert.deepEqual(await client.event('kicked'), { reason: 'banned', reconnect: false });
+      await client.ended();
+    }
+    assert.deepEqual(await refused(token), [403, 'banned']);
+    const late = open(early.spear.url, early.ticket);
+    const events = [];
+    late.onAny((name, payload) => events.push([name, payload]));
+    let ended = false;
+    late.on('disconnect', () => (ended = true));
+    await until(() => ended, 10_000, 'the late one is turned away');
+    assert.deepEqual(events, [['kicked', { reason: 'banned', reconnect: false }]]);
+    late.close();
+
+    assert.equal((await suite.cluster.stat('DELETE', `/v1/users/${user}/ban`)).status, 204);
+    await Client.connect(suite.cluster, user);
   });
 
   test('a dev token for a reserved or impossible name', async () => {

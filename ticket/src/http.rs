@@ -18,11 +18,12 @@ use axum::{
 use boot::{Cluster, Problem};
 use metrics::{Counter, Label, counter};
 use serde::{Deserialize, de::DeserializeOwned};
+use store::Store;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
 };
-use wire::{Code, Device};
+use wire::{Code, Device, User};
 
 use crate::{
     address,
@@ -51,6 +52,7 @@ pub(crate) struct Api {
     body_bytes: usize,
     request_timeout: Duration,
     origins: AllowOrigin,
+    store: Arc<dyn Store>,
     issued: Counter,
     labels: Vec<Label>,
 }
@@ -95,6 +97,7 @@ impl Api {
             token_in_query: settings.token_in_query.is_on(cluster.embedded),
             body_bytes: limits.body_bytes,
             request_timeout: Duration::from_millis(limits.request_timeout_ms),
+            store: cluster.store.clone(),
             origins: settings.cors.allow_origin(cluster.embedded).context("ticket")?,
             issued: counter!("phalanx_ticket_requests_total", with_code(&labels, "ok")),
             labels,
@@ -135,16 +138,30 @@ impl Api {
         self.by_address.check(&address).map_err(|wait| slow_down("this address", wait))
     }
 
-    fn assign(&self, token: &str, request: TicketRequest) -> Result<Json<Assignment>, Problem> {
+    async fn assign(&self, token: &str, request: TicketRequest) -> Result<Json<Assignment>, Problem> {
         let now_ms = wire::time::now_ms();
         let token = self.tokens.check(token, now_ms)?;
         self.by_user.check(&token.user).map_err(|wait| slow_down("this user", wait))?;
+        self.check_ban(&token.user).await?;
         if request.avoid.len() > AVOID_MAX {
             return Err(Problem::new(Code::BadRequest, format!("avoid: expected at most {AVOID_MAX} ids")));
         }
         let assignment = self.issuer.issue(&token, request.device, &request.avoid, now_ms)?;
         self.issued.increment(1);
         Ok(Json(assignment))
+    }
+
+    /// # Errors
+    /// [`Code::Banned`]. A list that cannot be read keeps nobody out here: the spear asks it again.
+    async fn check_ban(&self, user: &User) -> Result<(), Problem> {
+        match self.store.is_banned(user).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Problem::new(Code::Banned, "this user is banned")),
+            Err(error) => {
+                tracing::warn!(%error, "the ban list cannot be read");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -159,7 +176,7 @@ async fn ticket(
     let body = whole(body)?;
     let token = bearer(&headers)?;
     let request = if body.is_empty() { TicketRequest::default() } else { parsed(&body)? };
-    api.assign(token, request)
+    api.assign(token, request).await
 }
 
 /// `GET /v1/tickets?token=`.
@@ -172,7 +189,7 @@ async fn ticket_by_query(
     api.admit(peer, &headers)?;
     let Query(query) = query?;
     let avoid = query.avoid.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
-    let assignment = api.assign(&query.token, TicketRequest { device: query.device, avoid })?;
+    let assignment = api.assign(&query.token, TicketRequest { device: query.device, avoid }).await?;
     // A ticket serves once: no cache may give it to another.
     Ok(([(header::CACHE_CONTROL, "no-store")], assignment).into_response())
 }

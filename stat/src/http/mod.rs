@@ -92,6 +92,7 @@ impl Api {
             .route("/v1/messages", post(messages::send))
             .route("/v1/conversations/{conversation}/messages", get(messages::history))
             .route("/v1/users/{user}/presence", get(users::presence))
+            .route("/v1/users/{user}/ban", put(users::ban).delete(users::unban))
             .method_not_allowed_fallback(Problem::wrong_method)
             .route_layer(middleware::from_fn_with_state(self.inner.keys.clone(), keys::check))
             .fallback(Problem::unknown_path)

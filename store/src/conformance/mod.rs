@@ -12,6 +12,7 @@
 //! | `connections.rs` | epochs and presence |
 //! | `cursors.rs` | what a device has confirmed |
 //! | `routing.rs` | which nodes are told |
+//! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `durability.rs` | what is there after closing and opening again |
 //!
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 
 use crate::Store;
 
+pub mod bans;
 pub mod connections;
 pub mod cursors;
 pub mod duplicates;
@@ -153,6 +155,10 @@ macro_rules! conformance {
         $crate::conformance_theme!(
             $place,
             reports { the_last_report_of_each_node_is_kept, a_late_report_of_an_old_start_is_dropped }
+        );
+        $crate::conformance_theme!(
+            $place,
+            bans { one_who_is_banned_is_so_until_it_is_taken_back, bans_are_there_again }
         );
         $crate::conformance_theme!(
             $place,

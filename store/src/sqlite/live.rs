@@ -1,5 +1,7 @@
 //! What need not survive the process: who is connected where, which node wants hints of which group, and versions.
 
+use std::collections::HashSet;
+
 use wire::{NodeRef, User};
 
 use super::{interest::Interest, presence::Presence, versions::Versions};
@@ -10,6 +12,8 @@ pub(super) struct Live {
     pub(super) presence: Presence,
     pub(super) interest: Interest,
     pub(super) inboxes: Versions,
+    /// A copy of what is durable: asked for every ticket.
+    pub(super) banned: HashSet<User>,
 }
 
 impl Live {
@@ -19,6 +23,7 @@ impl Live {
             presence: Presence::default(),
             interest: Interest::new(version),
             inboxes: Versions::new(version),
+            banned: HashSet::new(),
         }
     }
 

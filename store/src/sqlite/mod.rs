@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | [`SqliteStore`]: opening, asking, closing |
 //! | `options.rs` | [`SqliteOptions`] |
-//! | `schema.rs`, `schema_1.sql` | the tables and their versions |
+//! | `schema.rs`, `schema_1.sql`, `schema_2.sql` | the tables and their versions |
 //! | `writer.rs` | the one thread that writes, many calls in one transaction |
 //! | `job.rs` | what it is asked to do; `unit.rs`: what it works with meanwhile |
 //! | `conversations.rs` | rows of conversations that it remembers |
@@ -15,10 +15,12 @@
 //! | `groups.rs`, `members.rs` | groups; changes of members |
 //! | `devices.rs`, `cursors.rs` | connections and epochs; cursors |
 //! | `live.rs`: `presence.rs`, `interest.rs`, `versions.rs` | what does not survive the process |
+//! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `cache.rs`, `failure.rs` | a bounded map; errors and columns |
 
 mod append;
+mod bans;
 mod cache;
 mod cids;
 mod conversations;

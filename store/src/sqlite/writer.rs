@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::{
-    SqliteOptions,
+    SqliteOptions, bans,
     cids::Sweep,
     failure::{failed, signed},
     job::{Job, Weight},
@@ -52,6 +52,7 @@ impl Writer {
             latest_birth,
         };
         writer.reserved = writer.reserve(first).map_err(failed)?;
+        writer.live.write().banned.extend(bans::all(&writer.connection).map_err(failed)?);
         Ok(writer)
     }
 
