@@ -19,8 +19,11 @@ const FOR_CLOSING: Duration = Duration::from_secs(1);
 pub(crate) async fn drain(context: &Context, registration: Box<dyn Registration>, shutdown: &Shutdown) {
     let hub = &context.hub;
     // First the roster, so that tickets avoid this node; then the door.
-    if let Err(error) = registration.set_state(NodeState::Draining).await {
-        tracing::warn!(%error, "tickets are not told that this spear leaves");
+    // A roster that cannot be reached must not keep the clients from being told.
+    match time::timeout(FOR_CLOSING, registration.set_state(NodeState::Draining)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "tickets are not told that this spear leaves"),
+        Err(_) => tracing::warn!("the roster does not answer: tickets are not told that this spear leaves"),
     }
     context.admission.drain();
     let time_to_leave = shutdown.remaining().saturating_sub(FOR_CLOSING);
