@@ -149,9 +149,13 @@ impl Engine {
                     ProtocolVersion::V3 => "0".to_owned(),
                     ProtocolVersion::V4 => format!("0{}", json!({"sid": socket.id.to_string()})),
                 };
-                // The queue of a new session is empty; if it is closed already, `on_disconnect` follows.
+                // The queue of a new session is empty.
                 let _ = outlet.send(&Frame::packet(connected));
-                inlet.opened();
+                inlet.clone().opened();
+                // `on_disconnect` may have come before there was anybody to tell.
+                if socket.is_closed() {
+                    inlet.closed();
+                }
             }
             Err(NotAdmitted { code, message }) => {
                 let refusal = match socket.protocol {

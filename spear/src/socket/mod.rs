@@ -52,7 +52,7 @@ pub(crate) trait Inlet: Send + Sync + 'static {
     /// An event; `payload` is its first argument. A client that wants no acknowledgement gets none from `reply`.
     fn event(self: Arc<Self>, name: &str, payload: Option<&RawValue>, reply: Reply);
 
-    /// The connection is gone.
+    /// The connection is gone. May be said twice.
     fn closed(self: Arc<Self>);
 }
 
