@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -37,6 +40,7 @@ pub(crate) struct Connection {
     /// Confirmed by the client and not yet written; bounded by `attached`.
     confirmed: Mutex<BTreeMap<Conversation, u64>>,
     catching_up: Mutex<CatchUpQueue>,
+    kicked: AtomicBool,
 }
 
 #[derive(Default)]
@@ -65,6 +69,7 @@ impl Connection {
             attached: Mutex::default(),
             confirmed: Mutex::default(),
             catching_up: Mutex::default(),
+            kicked: AtomicBool::new(false),
         }
     }
 
@@ -129,6 +134,9 @@ impl Connection {
 
     /// Tells the client why it has to go, and closes.
     pub(crate) fn kick(&self, reason: &str) {
+        if self.kicked.swap(true, Ordering::Relaxed) {
+            return;
+        }
         // Whether trying again makes sense: not where another connection of the same device is meant to be the one.
         let reconnect = matches!(reason, "expired" | "admin");
         let payload = json!({"reason": reason, "reconnect": reconnect}).to_string();

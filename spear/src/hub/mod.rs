@@ -87,8 +87,17 @@ impl Hub {
 
     /// Adds a connection; from now on hints find it.
     pub(crate) fn add(&self, connection: &Arc<Connection>) {
-        let user = connection.identity.key.user.clone();
-        self.users.entry(user).or_default().connections.push(connection.clone());
+        let key = &connection.identity.key;
+        let others = {
+            let mut local = self.users.entry(key.user.clone()).or_default();
+            local.connections.push(connection.clone());
+            local.connections.clone()
+        };
+        // The newer one said that the older one has to go, perhaps before the older one could be found here.
+        let same = others.iter().filter(|each| each.identity.key.device == key.device);
+        if let Some(newest) = same.clone().map(|each| each.epoch()).max() {
+            same.filter(|each| each.epoch() < newest).for_each(|each| each.kick("replaced"));
+        }
     }
 
     /// Forgets a connection; nothing more is handed to it.
