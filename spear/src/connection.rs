@@ -46,6 +46,8 @@ pub(crate) struct Connection {
 #[derive(Default)]
 struct Attached {
     sequencers: HashMap<Conversation, Arc<Sequencer>>,
+    /// What was given of groups that the user has left: it may still be confirmed.
+    left: BTreeMap<Conversation, u64>,
     /// The connection has ended: nothing is attached any more.
     gone: bool,
 }
@@ -91,13 +93,20 @@ impl Connection {
     pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>) -> bool {
         let mut attached = self.attached.lock();
         if !attached.gone {
+            attached.left.remove(sequencer.conversation());
             attached.sequencers.insert(sequencer.conversation().clone(), sequencer.clone());
         }
         !attached.gone
     }
 
-    pub(crate) fn detach(&self, conversation: &Conversation) {
-        self.attached.lock().sequencers.remove(conversation);
+    /// It is not delivered from there any more, after it was given everything up to `given`.
+    pub(crate) fn detach(&self, conversation: &Conversation, given: Option<u64>) {
+        let mut attached = self.attached.lock();
+        if attached.sequencers.remove(conversation).is_some()
+            && let Some(given) = given
+        {
+            attached.left.insert(conversation.clone(), given);
+        }
     }
 
     /// The connection has ended.
@@ -111,8 +120,11 @@ impl Connection {
     /// Takes the client's word that it holds everything up to `seq`, as far as it was given to it. Answers whether this is the
     /// first thing to be written.
     pub(crate) fn confirm(&self, conversation: Conversation, seq: u64) -> bool {
-        let sequencer = self.attached.lock().sequencers.get(&conversation).cloned();
-        let given = sequencer.and_then(|sequencer| sequencer.given_to(self));
+        let (sequencer, left) = {
+            let attached = self.attached.lock();
+            (attached.sequencers.get(&conversation).cloned(), attached.left.get(&conversation).copied())
+        };
+        let given = sequencer.map_or(left, |sequencer| sequencer.given_to(self));
         given.is_some_and(|given| self.put_back(vec![(conversation, seq.min(given))]))
     }
 
@@ -161,6 +173,11 @@ impl Connection {
         let start = !queue.busy && !queue.waiting.is_empty();
         queue.busy |= start;
         start
+    }
+
+    /// Whether `ready` was sent.
+    pub(crate) fn may_catch_up(&self) -> bool {
+        self.catching_up.lock().open
     }
 
     /// The next conversation to catch up with; with `None` the worker has ended.

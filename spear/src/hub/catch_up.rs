@@ -10,7 +10,7 @@ use super::{Hub, Sequencer, fill::message_frame, sequencer::Caught};
 use crate::{connection::Connection, socket::Backlog};
 
 /// How long to wait before the store is asked again after it failed.
-const STORE_RETRY: Duration = Duration::from_millis(500);
+pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// How long to wait before reading again what was not there yet.
 const BEHIND_PAUSE: Duration = Duration::from_millis(2);
@@ -70,7 +70,8 @@ impl Hub {
         connection: &Arc<Connection>,
         sequencer: &Arc<Sequencer>,
     ) -> Result<(), Stop> {
-        if !sequencer.holds(connection) {
+        // One that is live already, for it was queued twice, would be given the same from two sides.
+        if !sequencer.is_catching_up(connection) {
             return Err(Stop::Gone);
         }
         let mut position = match sequencer.given_to(connection) {
@@ -99,6 +100,14 @@ impl Hub {
                 }
                 position = message.seq;
                 sequencer.gave(connection, position);
+            }
+            if spans.as_ref().is_some_and(|spans| is_past(spans, position)) {
+                // What follows is not the user's, and may be long.
+                sequencer.gave(connection, position);
+                self.remove_those_who_left(sequencer);
+                if !sequencer.holds(connection) {
+                    return Err(Stop::Gone);
+                }
             }
             if !messages.is_empty() {
                 continue;
@@ -131,6 +140,10 @@ impl Hub {
     /// Where a connection starts: its device's cursor, or else what was there before the device's time, and of a group
     /// nothing from before the user's.
     async fn start_of(&self, connection: &Connection, sequencer: &Sequencer) -> Result<u64, StoreError> {
+        if let Some(group) = sequencer.conversation().group() {
+            // Where the store failed while the group was joined, this has not been done yet.
+            self.want(std::slice::from_ref(group)).await?;
+        }
         let (spans, _) = self.spans_now(connection, sequencer).await?;
         let joined = spans.as_ref().and_then(|spans| spans.first()).map_or(1, |span| span.joined_seq);
         let cursors = self.store.cursors(&connection.identity.key).await?;
@@ -156,4 +169,9 @@ impl Hub {
             born_at => self.store.seqs_at(born_at - 1, conversations).await,
         }
     }
+}
+
+/// Whether nothing after `position` is the user's.
+fn is_past(spans: &[Span], position: u64) -> bool {
+    spans.last().is_none_or(|last| last.left_seq.is_some_and(|left| position + 1 >= left))
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use store::{Direction, PageRequest, Span, StoreError};
+use tokio::time;
 use wire::{Message, User};
 
 use super::{
     Hub,
+    catch_up::STORE_RETRY,
     sequencer::{Missing, Outgoing, Sequencer},
 };
 use crate::socket::Frame;
@@ -22,14 +24,13 @@ impl Hub {
         self.counters.gap();
         self.spawn(async move {
             while let Some(missing) = sequencer.missing() {
-                match hub.fill_page(&sequencer, missing).await {
+                match hub.fill_page(&sequencer, &missing).await {
                     Ok(true) => {}
-                    Ok(false) => sequencer.nothing_more(),
+                    Ok(false) => sequencer.nothing_more(&missing),
                     Err(error) => {
-                        tracing::warn!(%error, conversation = %sequencer.conversation(), "a gap cannot be filled now");
-                        sequencer.give_up_filling();
-                        hub.suspect();
-                        return;
+                        // Not left to a sweep: it may have taken this inbox for compared.
+                        tracing::warn!(%error, conversation = %sequencer.conversation(), "filling a gap waits for the store");
+                        time::sleep(STORE_RETRY).await;
                     }
                 }
             }
@@ -38,10 +39,10 @@ impl Hub {
     }
 
     /// Answers whether there was anything.
-    async fn fill_page(&self, sequencer: &Arc<Sequencer>, missing: Missing) -> Result<bool, StoreError> {
+    async fn fill_page(&self, sequencer: &Arc<Sequencer>, missing: &Missing) -> Result<bool, StoreError> {
         let messages = self.page_after(sequencer, missing.after).await?;
         // The spans are read after the messages: whoever left before one of them was sent is known to have left.
-        let members_changed = self.read_spans(sequencer, missing.users).await?;
+        let members_changed = self.read_spans(sequencer, missing.users.clone()).await?;
         for message in &messages {
             let Some(frame) = message_frame(message) else { continue };
             let outgoing =

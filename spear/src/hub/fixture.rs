@@ -19,7 +19,7 @@ use wire::{
     NodeRef, Payload, User,
 };
 
-use super::Hub;
+use super::{Hub, flaky::Flaky};
 use crate::{
     connection::{Connection, Identity},
     counters::Counters,
@@ -79,6 +79,11 @@ impl Client {
         self.frames.lock().iter().filter_map(seq).collect()
     }
 
+    /// Whether the client was told to go.
+    pub(super) fn is_kicked(&self) -> bool {
+        self.frames.lock().iter().any(|text| text.starts_with("2[\"kicked\""))
+    }
+
     /// Waits until exactly these messages have come.
     pub(super) async fn has(&self, seqs: impl IntoIterator<Item = u64>) {
         let wanted: Vec<u64> = seqs.into_iter().collect();
@@ -100,6 +105,7 @@ impl Client {
 pub(super) struct Fixture {
     pub(super) hub: Arc<Hub>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) flaky: Arc<Flaky>,
     ids: AtomicUsize,
     _directory: tempfile::TempDir,
 }
@@ -111,16 +117,34 @@ pub(super) fn user(name: &str) -> User {
 impl Fixture {
     pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(directory.path(), SqliteOptions::default()).expect("a store"));
+        let sqlite = SqliteStore::open(directory.path(), SqliteOptions::default()).expect("a store");
+        let flaky = Arc::new(Flaky::new(sqlite));
+        let store: Arc<dyn Store> = flaky.clone();
         let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
         store.enter(&node).await.expect("entered");
         let hub = Hub::new(node, store.clone(), Arc::new(Counters::new().expect("counters")));
-        Self { hub, store, ids: AtomicUsize::new(1), _directory: directory }
+        Self { hub, store, flaky, ids: AtomicUsize::new(1), _directory: directory }
     }
 
     /// Connects a device as a session does, with room for `room` frames.
     pub(super) async fn connect(
+        &self,
+        name: &str,
+        device: &str,
+        room: usize,
+    ) -> (Arc<Connection>, Arc<Client>) {
+        let (connection, client) = self.register(name, device, room).await;
+        self.hub.open_catch_up(&connection);
+        let key = &connection.identity.key;
+        let inbox = self.store.inbox(&key.user).await.expect("an inbox");
+        let cursors = self.store.cursors(key).await.expect("cursors");
+        self.hub.catch_up_direct(&connection, &cursors, &inbox.direct).await.expect("caught up");
+        self.hub.join_groups(&connection, &cursors, &inbox.groups).await.expect("joined");
+        (connection, client)
+    }
+
+    /// Connects a device that was not sent `ready` yet.
+    pub(super) async fn register(
         &self,
         name: &str,
         device: &str,
@@ -139,11 +163,6 @@ impl Fixture {
         let connected = self.store.connect(vec![connect]).await.expect("connected").remove(0);
         connection.set_registered(connected);
         self.hub.add(&connection);
-        self.hub.open_catch_up(&connection);
-        let inbox = self.store.inbox(&key.user).await.expect("an inbox");
-        let cursors = self.store.cursors(&key).await.expect("cursors");
-        self.hub.catch_up_direct(&connection, &cursors, &inbox.direct).await.expect("caught up");
-        self.hub.join_groups(&connection, &cursors, &inbox.groups).await.expect("joined");
         (connection, client)
     }
 
@@ -183,6 +202,16 @@ impl Fixture {
         self.store.put_group(record).await.expect("made");
         self.store.add_members(&group, members.iter().map(|name| user(name)).collect()).await.expect("added");
         group
+    }
+
+    /// Adds a member and answers the hint about it.
+    pub(super) async fn add(&self, group: &Group, name: &str) -> Payload {
+        let changed = self.store.add_members(group, vec![user(name)]).await.expect("added").expect("a group");
+        Payload::Membership(MembershipChange {
+            group: group.clone(),
+            members_version: changed.members_version,
+            users: changed.changed,
+        })
     }
 
     /// Removes a member and answers the hint about it.

@@ -17,16 +17,48 @@ impl Hub {
         groups: &[Group],
     ) -> Result<(), StoreError> {
         // First subscribed, then registered, then read: what is stored after the reading finds us.
-        for group in groups {
-            self.subscribe_silently(connection, &Conversation::Group(group.clone()));
+        let subscribe =
+            |group: &Group| self.subscribe_silently(connection, &Conversation::Group(group.clone()));
+        // What is subscribed to already is being joined by whoever subscribed: twice would be delivered twice.
+        let joining: Vec<_> = groups.iter().filter_map(subscribe).collect();
+        let outcome = self.read_joining(connection, &joining).await;
+        match outcome {
+            Ok(memberships) => {
+                for (sequencer, membership) in joining.iter().zip(memberships) {
+                    self.join_group(connection, sequencer, membership, cursors);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // Nobody would join them again: catching up does, once the store is back.
+                for sequencer in joining {
+                    self.catch_up(connection, sequencer);
+                }
+                Err(error)
+            }
         }
-        self.interest.want(groups).await?;
+    }
+
+    async fn read_joining(
+        &self,
+        connection: &Connection,
+        joining: &[Arc<Sequencer>],
+    ) -> Result<Vec<UserGroup>, StoreError> {
+        let groups: Vec<Group> =
+            joining.iter().filter_map(|sequencer| sequencer.conversation().group().cloned()).collect();
+        self.want(&groups).await?;
         let user = &connection.identity.key.user;
-        let of = groups.iter().map(|group| (user.clone(), group.clone())).collect();
-        for membership in self.store.memberships(of).await? {
-            let conversation = Conversation::Group(membership.group.clone());
-            let Some(sequencer) = self.existing(&conversation) else { continue };
-            self.join_group(connection, &sequencer, membership, cursors);
+        self.store.memberships(groups.into_iter().map(|group| (user.clone(), group)).collect()).await
+    }
+
+    /// Registers for the hints of groups.
+    pub(super) async fn want(&self, groups: &[Group]) -> Result<(), StoreError> {
+        self.interest.want(groups).await?;
+        for group in groups {
+            // Its last subscriber went meanwhile, perhaps before there was anything to take back.
+            if self.existing(&Conversation::Group(group.clone())).is_none() {
+                self.interest.drop_later(group.clone());
+            }
         }
         Ok(())
     }
@@ -40,17 +72,19 @@ impl Hub {
     ) {
         let cursor = cursors.get(sequencer.conversation()).copied();
         let Some(last) = membership.spans.last().copied() else {
-            return self.leave(connection, sequencer);
+            return self.leave(connection, sequencer, membership.members_version);
         };
         let has_all = |left_seq| cursor.is_some_and(|cursor| cursor + 1 >= left_seq);
         if last.left_seq.is_some_and(has_all) {
-            return self.leave(connection, sequencer);
+            return self.leave(connection, sequencer, membership.members_version);
         }
         let spans: Arc<[Span]> = membership.spans.into();
         sequencer.set_spans_of(&connection.identity.key.user, &spans, membership.members_version);
         let joined_now = spans.first().is_some_and(|span| span.joined_seq > membership.last_seq);
         let nothing_to_read = last.left_seq.is_none() && (joined_now || cursor == Some(membership.last_seq));
+        // One that was not sent `ready` yet waits for it in the queue.
         let live = nothing_to_read
+            && connection.may_catch_up()
             && sequencer.caught_up(connection, membership.last_seq, membership.members_version)
                 == Caught::Live;
         if !live {
@@ -58,22 +92,18 @@ impl Hub {
         }
     }
 
-    fn leave(&self, connection: &Arc<Connection>, sequencer: &Arc<Sequencer>) {
-        sequencer.unsubscribe(connection);
-        connection.detach(sequencer.conversation());
-        self.forget_if_unused(sequencer.conversation());
+    fn leave(&self, connection: &Arc<Connection>, sequencer: &Arc<Sequencer>, members_version: u64) {
+        self.unsubscribe(sequencer.conversation(), |sequencer| {
+            let gone = sequencer.unsubscribe_as_of(connection, members_version);
+            gone.then(|| (connection.clone(), None)).into_iter().collect()
+        });
     }
 
     /// Unsubscribes those who have got the last message of their membership.
     pub(super) fn remove_those_who_left(&self, sequencer: &Arc<Sequencer>) {
-        let left = sequencer.remove_those_who_left();
-        if left.is_empty() {
-            return;
+        if sequencer.conversation().group().is_some() {
+            self.unsubscribe(sequencer.conversation(), Sequencer::remove_those_who_left);
         }
-        for connection in left {
-            connection.detach(sequencer.conversation());
-        }
-        self.forget_if_unused(sequencer.conversation());
     }
 
     /// Somebody joined or left a group: looks at those of them who are connected here.
@@ -110,14 +140,16 @@ impl Hub {
         let mut joined = Vec::new();
         for membership in self.store.memberships(of).await? {
             let conversation = Conversation::Group(membership.group.clone());
-            let Some(span) = membership.spans.last().copied() else { continue };
-            if span.left_seq.is_none() {
+            // Without a span they left before a message was sent.
+            let last = membership.spans.last().copied();
+            if last.is_some_and(|span| span.left_seq.is_none()) {
                 joined.push(membership.group.clone());
             }
+            let left_seq = last.and_then(|span| span.left_seq);
             let spans: Arc<[Span]> = membership.spans.into();
             if let Some(sequencer) = self.existing(&conversation) {
                 sequencer.set_spans_of(user, &spans, membership.members_version);
-                if sequencer.learn(span.left_seq.map_or(0, |left| left.saturating_sub(1)), 0) {
+                if sequencer.learn(left_seq.map_or(0, |left| left.saturating_sub(1)), 0) {
                     self.fill(sequencer);
                 } else {
                     self.remove_those_who_left(&sequencer);

@@ -14,6 +14,8 @@ mod catch_up;
 mod fill;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod flaky;
 mod groups;
 mod interest;
 mod sequencer;
@@ -24,7 +26,7 @@ mod tests;
 use std::sync::{Arc, Weak};
 
 use conversation::LocalDelivery;
-use dashmap::{DashMap, Entry};
+use dashmap::{DashMap, Entry, OccupiedEntry};
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
@@ -143,10 +145,30 @@ impl Hub {
         if let Entry::Occupied(entry) = self.sequencers.entry(conversation.clone())
             && entry.get().is_unused()
         {
-            entry.remove();
-            if let Some(group) = conversation.group() {
-                self.interest.drop_later(group.clone());
-            }
+            self.forget(entry);
+        }
+    }
+
+    fn forget(&self, entry: OccupiedEntry<'_, Conversation, Arc<Sequencer>>) {
+        let (conversation, _) = entry.remove_entry();
+        if let Some(group) = conversation.group() {
+            self.interest.drop_later(group.clone());
+        }
+    }
+
+    /// Unsubscribes the connections that `choose` has taken out of a conversation, with what they were given. Under the entry's
+    /// lock, as subscribing is: one who subscribes again meanwhile is not detached.
+    fn unsubscribe(
+        &self,
+        conversation: &Conversation,
+        choose: impl FnOnce(&Sequencer) -> Vec<(Arc<Connection>, Option<u64>)>,
+    ) {
+        let Entry::Occupied(entry) = self.sequencers.entry(conversation.clone()) else { return };
+        for (connection, given) in choose(entry.get()) {
+            connection.detach(conversation, given);
+        }
+        if entry.get().is_unused() {
+            self.forget(entry);
         }
     }
 
@@ -170,11 +192,11 @@ impl Hub {
             if !entry.subscribe(connection) {
                 return None;
             }
+            if connection.attach(&entry) {
+                return Some(entry.clone());
+            }
             entry.clone()
         };
-        if connection.attach(&sequencer) {
-            return Some(sequencer);
-        }
         sequencer.unsubscribe(connection);
         self.forget_if_unused(conversation);
         None

@@ -56,6 +56,8 @@ pub(super) struct Missing {
     pub(super) after: u64,
     /// Whose spans are to be read again; empty in direct conversations.
     pub(super) users: Vec<User>,
+    /// What was known to exist when this was asked for.
+    wanted: (u64, u64),
 }
 
 /// A message on its way to those who are live.
@@ -143,6 +145,12 @@ impl Sequencer {
     /// What is missing; with `None` nothing is, and the fill has ended.
     pub(super) fn missing(&self) -> Option<Missing> {
         let mut state = self.state.lock();
+        if !state.subscribers.iter().any(|subscriber| subscriber.live) {
+            // Those who catch up find it in the store.
+            state.last_seq = state.last_seq.max(state.wanted_seq);
+            state.filling = false;
+            return None;
+        }
         if !state.is_behind() {
             state.filling = false;
             return None;
@@ -153,7 +161,7 @@ impl Sequencer {
             users.sort_unstable();
             users.dedup();
         }
-        Some(Missing { after: state.last_seq, users })
+        Some(Missing { after: state.last_seq, users, wanted: (state.wanted_seq, state.wanted_members) })
     }
 
     /// Hands out what a fill has read.
@@ -162,19 +170,16 @@ impl Sequencer {
         if outgoing.seq <= state.last_seq { Handed::default() } else { state.hand(outgoing) }
     }
 
-    /// The store holds nothing newer than what is known here, whatever a hint said.
-    pub(super) fn nothing_more(&self) {
+    /// The store holds nothing newer than what is known here, whatever a hint said. What was heard of since then stays wanted.
+    pub(super) fn nothing_more(&self, missing: &Missing) {
         let mut state = self.state.lock();
-        state.wanted_seq = state.last_seq;
-        state.wanted_members = state.members_version;
+        if missing.wanted == (state.wanted_seq, state.wanted_members) {
+            state.wanted_seq = state.last_seq;
+            state.wanted_members = state.members_version;
+        }
     }
 
-    /// A fill could not read the store: the next hint or sweep begins another one.
-    pub(super) fn give_up_filling(&self) {
-        self.state.lock().filling = false;
-    }
-
-    /// Replaces the spans of all users who subscribe here, as they were at `members_version`. Answers the connections that came
+    /// Replaces the spans of all users who subscribe here (ascending), as they were at `members_version`. Answers the connections that came
     /// while they were read: they catch up, and read their own.
     pub(super) fn set_all_spans(
         &self,
@@ -185,8 +190,8 @@ impl Sequencer {
         let mut state = self.state.lock();
         for subscriber in &mut state.subscribers {
             let user = &subscriber.connection.identity.key.user;
-            if let Some((_, spans)) = spans.iter().find(|(of, _)| of == user) {
-                subscriber.set_spans(spans, members_version);
+            if let Ok(found) = spans.binary_search_by(|(of, _)| of.cmp(user)) {
+                subscriber.set_spans(&spans[found].1, members_version);
             } else if std::mem::take(&mut subscriber.live) {
                 demoted.push(subscriber.connection.clone());
             }
@@ -229,6 +234,11 @@ impl Sequencer {
         self.state.lock().find(connection).is_some()
     }
 
+    /// Whether a connection is a subscriber that is not live.
+    pub(super) fn is_catching_up(&self, connection: &Connection) -> bool {
+        self.state.lock().find(connection).is_some_and(|subscriber| !subscriber.live)
+    }
+
     /// Notes what a subscriber that catches up was given.
     pub(super) fn gave(&self, connection: &Connection, seq: u64) {
         if let Some(subscriber) = self.state.lock().find_mut(connection) {
@@ -261,14 +271,30 @@ impl Sequencer {
         state.subscribers.is_empty()
     }
 
-    /// Removes live subscribers who have got the last message of their membership; answers them.
-    pub(super) fn remove_those_who_left(&self) -> Vec<Arc<Connection>> {
+    /// Removes a subscriber of which `members_version` says that nothing is left to give, unless something newer is known.
+    pub(super) fn unsubscribe_as_of(&self, connection: &Connection, members_version: u64) -> bool {
+        let mut state = self.state.lock();
+        let before = state.subscribers.len();
+        state.subscribers.retain(|each| {
+            let newer = each.spans.as_ref().is_some_and(|spans| spans.members_version > members_version);
+            newer || !std::ptr::eq(&*each.connection, connection)
+        });
+        state.subscribers.len() < before
+    }
+
+    /// Removes subscribers who have got the last message of their membership; answers them, and what they were given.
+    pub(super) fn remove_those_who_left(&self) -> Vec<(Arc<Connection>, Option<u64>)> {
         let mut left = Vec::new();
         self.state.lock().subscribers.retain(|each| {
-            let last = each.spans.as_ref().and_then(|spans| spans.all.last()?.left_seq);
-            let done = last.is_some_and(|seq| each.live && each.given.is_some_and(|given| given + 1 >= seq));
+            let done = each.spans.as_ref().is_some_and(|spans| match spans.all.last() {
+                Some(last) => {
+                    last.left_seq.is_some_and(|seq| each.given.is_some_and(|given| given + 1 >= seq))
+                }
+                // Whoever leaves before a message is sent was never a member.
+                None => true,
+            });
             if done {
-                left.push(each.connection.clone());
+                left.push((each.connection.clone(), each.given));
             }
             !done
         });
@@ -277,6 +303,12 @@ impl Sequencer {
 
     pub(super) fn is_unused(&self) -> bool {
         self.state.lock().subscribers.is_empty()
+    }
+
+    /// Whether anything was heard of the members.
+    #[cfg(test)]
+    pub(super) fn knows_members(&self) -> bool {
+        self.state.lock().wanted_members > 0
     }
 
     pub(super) fn members_version(&self) -> u64 {

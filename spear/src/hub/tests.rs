@@ -194,3 +194,108 @@ async fn a_connection_that_has_ended_leaves_nothing_behind() {
     assert!(fixture.hub.sequencers.is_empty());
     assert_eq!((fixture.hub.user_count(), fixture.hub.group_count()), (0, 0));
 }
+
+#[tokio::test]
+async fn one_who_joined_and_left_before_a_message_gets_nothing() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["carol"]).await;
+    let (bob_connection, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let (_carol, carol) = fixture.connect("carol", "phone", PLENTY).await;
+    let joined = fixture.add(&group, "bob").await;
+    fixture.deliver(joined);
+    let conversation = wire::Conversation::Group(group.clone());
+    let sequencer = fixture.hub.existing(&conversation).expect("carol is there");
+    fixture.until("bob is subscribed", || sequencer.given_to(&bob_connection).is_some()).await;
+    let before = sequencer.members_version();
+    let left = fixture.remove(&group, "bob").await;
+    fixture.deliver(left);
+    fixture.until("the leaving is known", || sequencer.members_version() > before).await;
+    let hint = fixture.append("carol", Destination::Group(group), 0).await;
+    fixture.deliver(hint);
+    carol.has([1]).await;
+    bob.has([]).await;
+    assert!(!sequencer.holds(&bob_connection));
+}
+
+#[tokio::test]
+async fn one_who_was_removed_can_still_confirm_what_was_sent_before() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["bob", "carol"]).await;
+    let (connection, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let (_carol, _) = fixture.connect("carol", "phone", PLENTY).await;
+    let hint = fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(hint);
+    bob.has([1]).await;
+    let left = fixture.remove(&group, "bob").await;
+    fixture.deliver(left);
+    let conversation = wire::Conversation::Group(group);
+    let sequencer = fixture.hub.existing(&conversation).expect("carol is there");
+    fixture.until("bob is unsubscribed", || !sequencer.holds(&connection)).await;
+    assert!(connection.confirm(conversation.clone(), 9));
+    assert_eq!(connection.take_confirmed(), [(conversation, 1)]);
+}
+
+#[tokio::test]
+async fn a_gap_that_could_not_be_read_is_filled_once_the_store_is_back() {
+    let fixture = Fixture::new().await;
+    let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let first = fixture.append("alice", to("bob"), 0).await;
+    fixture.deliver(first);
+    bob.has([1]).await;
+    fixture.append("alice", to("bob"), 0).await;
+    // The sweep finds the second message, and takes the inbox for compared; then it cannot be read.
+    fixture.flaky.fail(Some("pages"));
+    fixture.hub.sweep().await.expect("swept");
+    fixture.until("the fill failed", || fixture.flaky.failures() > 0).await;
+    fixture.flaky.fail(None);
+    fixture.hub.sweep().await.expect("swept");
+    bob.has([1, 2]).await;
+}
+
+#[tokio::test]
+async fn a_join_that_the_store_interrupted_is_finished_once_it_is_back() {
+    for call in ["set_interest", "cursors"] {
+        let fixture = Fixture::new().await;
+        let group = fixture.group("team", &["carol"]).await;
+        let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
+        let joined = fixture.add(&group, "bob").await;
+        fixture.flaky.fail(Some(call));
+        fixture.deliver(joined);
+        fixture.until("the join failed", || fixture.flaky.failures() > 0).await;
+        fixture.flaky.fail(None);
+        fixture.hub.sweep().await.expect("swept");
+        let hint = fixture.append("carol", Destination::Group(group), 0).await;
+        fixture.deliver(hint);
+        bob.has([1]).await;
+        assert_eq!(fixture.hub.group_count(), 1, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_connections_of_a_device_the_older_one_goes_even_if_it_comes_late() {
+    let fixture = Fixture::new().await;
+    let (older, older_client) = fixture.connect("bob", "phone", PLENTY).await;
+    fixture.hub.remove(&older);
+    let (_newer, newer_client) = fixture.connect("bob", "phone", PLENTY).await;
+    // It was registered before the other one, which could not find it here, and is added after it.
+    fixture.hub.add(&older);
+    assert!(older_client.is_kicked());
+    assert!(!newer_client.is_kicked());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_ready() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["carol"]).await;
+    let (connection, bob) = fixture.register("bob", "phone", PLENTY).await;
+    let joined = fixture.add(&group, "bob").await;
+    fixture.deliver(joined);
+    let conversation = wire::Conversation::Group(group.clone());
+    let applied = || fixture.hub.existing(&conversation).is_some_and(|sequencer| sequencer.knows_members());
+    fixture.until("the joining is known", applied).await;
+    let hint = fixture.append("carol", Destination::Group(group), 0).await;
+    fixture.deliver(hint);
+    bob.has([]).await;
+    fixture.hub.open_catch_up(&connection);
+    bob.has([1]).await;
+}

@@ -1,0 +1,94 @@
+//! A store of which one call can be made to fail, for the tests of this folder.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use store::{
+    Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
+    Disconnect, GroupRecord, Groups, Head, Inbox, InterestChange, MemberPage, MembersChanged, Messages, Page,
+    PageRequest, Report, Reports, SqliteStore, StoreError, UserGroup, UserPresence,
+};
+use wire::{Conversation, Group, NodeRef, User};
+
+/// Passes every call on, save the one that is to fail.
+pub(super) struct Flaky {
+    inner: SqliteStore,
+    failing: Mutex<Option<&'static str>>,
+    failures: AtomicUsize,
+}
+
+impl Flaky {
+    pub(super) fn new(inner: SqliteStore) -> Self {
+        Self { inner, failing: Mutex::default(), failures: AtomicUsize::new(0) }
+    }
+
+    /// From now on this call fails; with `None`, none does.
+    pub(super) fn fail(&self, call: Option<&'static str>) {
+        *self.failing.lock() = call;
+    }
+
+    /// How many calls have failed.
+    pub(super) fn failures(&self) -> usize {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn check(&self, call: &str) -> Result<(), StoreError> {
+        if self.failing.lock().is_none_or(|failing| failing != call) {
+            return Ok(());
+        }
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        Err(StoreError::Unavailable(format!("{call} is made to fail")))
+    }
+}
+
+macro_rules! pass_on {
+    ($($part:ident { $(fn $call:ident($($name:ident: $kind:ty),*) -> $answer:ty;)* })*) => {
+        $(#[async_trait]
+        impl $part for Flaky {
+            $(async fn $call(&self, $($name: $kind),*) -> Result<$answer, StoreError> {
+                self.check(stringify!($call))?;
+                self.inner.$call($($name),*).await
+            })*
+        })*
+    };
+}
+
+pass_on! {
+    Messages {
+        fn append(batch: Vec<Append>) -> Vec<Result<Appended, AppendRefusal>>;
+        fn pages(requests: Vec<PageRequest>) -> Vec<Page>;
+        fn heads(conversations: Vec<Conversation>) -> Vec<Head>;
+        fn seqs_at(at: i64, conversations: Vec<Conversation>) -> Vec<u64>;
+        fn inbox(user: &User) -> Inbox;
+        fn inbox_versions(users: Vec<User>) -> Vec<u64>;
+        fn read_seqs(of: Vec<(User, Conversation)>) -> Vec<u64>;
+    }
+    Groups {
+        fn put_group(record: GroupRecord) -> bool;
+        fn group(group: &Group) -> Option<GroupRecord>;
+        fn delete_group(group: &Group) -> Option<MembersChanged>;
+        fn add_members(group: &Group, users: Vec<User>) -> Option<MembersChanged>;
+        fn remove_members(group: &Group, users: Vec<User>) -> Option<MembersChanged>;
+        fn members(group: &Group, cursor: Option<User>, limit: usize) -> Option<MemberPage>;
+        fn memberships(of: Vec<(User, Group)>) -> Vec<UserGroup>;
+    }
+    Devices {
+        fn enter(node: &NodeRef) -> ();
+        fn connect(batch: Vec<Connect>) -> Vec<Connected>;
+        fn disconnect(batch: Vec<Disconnect>) -> ();
+        fn cursors(key: &DeviceKey) -> Cursors;
+        fn move_cursors(batch: Vec<CursorMove>) -> ();
+        fn set_interest(node: &NodeRef, changes: Vec<InterestChange>) -> ();
+        fn routing(groups: Vec<Group>) -> Vec<(u64, Vec<NodeRef>)>;
+        fn presence(users: Vec<User>) -> Vec<UserPresence>;
+    }
+    Bans {
+        fn set_banned(user: &User, banned: bool) -> bool;
+        fn is_banned(user: &User) -> bool;
+    }
+    Reports {
+        fn put_report(report: Report) -> ();
+        fn reports() -> Vec<Report>;
+    }
+}
