@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::de::DeserializeOwned;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::{JoinError, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
 };
 use tracing::Instrument;
 use wire::Role;
@@ -183,8 +183,21 @@ impl Planned {
 #[derive(Default)]
 struct Running {
     tasks: JoinSet<(NodeContext, anyhow::Result<()>)>,
-    nodes: Vec<(NodeContext, ShutdownTrigger)>,
+    nodes: Vec<RunningNode>,
     admins: JoinSet<()>,
+}
+
+struct RunningNode {
+    context: NodeContext,
+    trigger: ShutdownTrigger,
+    task: AbortHandle,
+}
+
+impl RunningNode {
+    /// idgen and stat end last: the others need them while they drain.
+    fn is_behind(&self) -> bool {
+        matches!(self.context.role, Role::Idgen | Role::Stat)
+    }
 }
 
 impl Running {
@@ -202,8 +215,8 @@ impl Running {
         let future = run(node.clone(), cluster.clone(), shutdown);
         let span = node.span();
         let ending = node.clone();
-        self.nodes.push((node, trigger));
-        self.tasks.spawn(async move { (ending, future.await) }.instrument(span));
+        let task = self.tasks.spawn(async move { (ending, future.await) }.instrument(span));
+        self.nodes.push(RunningNode { context: node, trigger, task });
         Ok(())
     }
 
@@ -219,22 +232,21 @@ impl Running {
 
     /// Asks all nodes to end, those that clients hold on to first, and waits until they have or their time is up.
     async fn drain(&mut self) {
-        let longest = self.nodes.iter().map(|(node, _)| node.drain_timeout).max().unwrap_or_default();
+        let longest = self.nodes.iter().map(|node| node.context.drain_timeout).max().unwrap_or_default();
         let deadline = Instant::now() + longest;
-        for (node, _) in &self.nodes {
-            node.readiness.condition("draining", "asked to end");
+        for node in &self.nodes {
+            node.context.readiness.condition("draining", "asked to end");
         }
-        let behind = |node: &NodeContext| matches!(node.role, Role::Idgen | Role::Stat);
-        let mut front_left = self.request(|node| !behind(node));
+        self.request(|node| !node.is_behind());
         let turn = deadline - longest / LAST_SHARE;
-        while front_left > 0 {
+        // Looked up anew each time: a node that failed, and so began the drain, has ended already.
+        while self.nodes.iter().any(|node| !node.is_behind() && !node.task.is_finished()) {
             let Ok(Some(ended)) = tokio::time::timeout_at(turn.into(), self.tasks.join_next()).await else {
                 break;
             };
-            front_left -= usize::from(!matches!(&ended, Ok((node, _)) if behind(node)));
             report(ended);
         }
-        self.request(behind);
+        self.request(RunningNode::is_behind);
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline.into(), self.tasks.join_next()).await {
             report(ended);
         }
@@ -247,9 +259,10 @@ impl Running {
         }
     }
 
-    fn request(&self, which: impl Fn(&NodeContext) -> bool) -> usize {
-        let chosen = self.nodes.iter().filter(|(node, _)| which(node));
-        chosen.map(|(_, trigger)| trigger.request()).count()
+    fn request(&self, which: impl Fn(&RunningNode) -> bool) {
+        for node in self.nodes.iter().filter(|node| which(node)) {
+            node.trigger.request();
+        }
     }
 }
 
@@ -293,5 +306,73 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So long that a test which waits for it fails.
+    const DRAIN: Duration = Duration::from_secs(3600);
+    const BUDGET: Duration = Duration::from_secs(20);
+
+    async fn start(running: &mut Running, cluster: &Cluster, role: Role, run: Run) {
+        let mut node = NodeContext::for_test(role, &format!("{role}-1"));
+        node.drain_timeout = DRAIN;
+        running.start(node, run, cluster).await.expect("it starts");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_fails_ends_the_others_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let mut running = Running::default();
+        let obedient: fn() -> Run = || {
+            Box::new(|_, _, shutdown| {
+                Box::pin(async move {
+                    shutdown.requested().await;
+                    Ok(())
+                })
+            })
+        };
+        start(&mut running, &cluster, Role::Idgen, obedient()).await;
+        start(&mut running, &cluster, Role::Spear, obedient()).await;
+        let failing: Run = Box::new(|_, _, _| Box::pin(async { anyhow::bail!("its port is taken") }));
+        start(&mut running, &cluster, Role::Ticket, failing).await;
+
+        let error = running.first_end().await;
+        assert_eq!(format!("{error:#}"), "ticket-1 failed: its port is taken");
+        tokio::time::timeout(BUDGET, running.drain()).await.expect("nothing is left to wait for");
+        assert!(running.tasks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn idgen_stays_until_the_spears_have_ended() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (pass, verdict) = tokio::sync::oneshot::channel();
+        let idgen: Run = Box::new(|_, _, shutdown| {
+            Box::pin(async move {
+                let _ = tell.send(shutdown.clone());
+                shutdown.requested().await;
+                Ok(())
+            })
+        });
+        let spear: Run = Box::new(|_, _, shutdown| {
+            Box::pin(async move {
+                let of_idgen = told.await?;
+                shutdown.requested().await;
+                anyhow::ensure!(!of_idgen.is_requested(), "the spear still needs ids");
+                let _ = pass.send(());
+                Ok(())
+            })
+        });
+        let mut running = Running::default();
+        start(&mut running, &cluster, Role::Idgen, idgen).await;
+        start(&mut running, &cluster, Role::Spear, spear).await;
+        tokio::time::timeout(BUDGET, running.drain()).await.expect("idgen is asked in its turn");
+        verdict.await.expect("idgen was not asked while the spear drained");
     }
 }
