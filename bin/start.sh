@@ -72,6 +72,15 @@ gone() {
   tail -n 15 "$log" >&2
   exit 1
 }
+# A process that is left behind would keep the data directory and the ports.
+end() {
+  kill -TERM "$1" 2>/dev/null || return 0
+  for _ in $(seq 150); do
+    [ -e "/proc/$1" ] || return 0
+    sleep 0.1
+  done
+  kill -KILL "$1" 2>/dev/null || true
+}
 waiting=''
 deadline=$((SECONDS + READY_SECONDS))
 while IFS=$'\t' read -r role id _ admin; do
@@ -82,7 +91,10 @@ while IFS=$'\t' read -r role id _ admin; do
       waiting="$id: $state"
       say "waiting for $waiting"
     fi
-    [ $SECONDS -lt $deadline ] || { kill "$pid" 2>/dev/null || true; gone "$id was not ready within $READY_SECONDS s ($state)"; }
+    if [ $SECONDS -ge $deadline ]; then
+      end "$pid"
+      gone "$id was not ready within $READY_SECONDS s ($state)"
+    fi
     sleep 0.2
   done
 done < <("$binary" nodes --profile "$profile")

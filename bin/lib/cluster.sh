@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What start.sh, stop.sh and status.sh share: where a profile's cluster is, whether it runs, what its nodes say.
 # Read with `source`; sets ROOT.
 
@@ -30,11 +31,13 @@ data_dir() {
   say "$directory${namespace:+/$namespace}"
 }
 
-# The process id of the cluster that was started in this data directory, if it is alive.
+# The process id of the cluster that was started in this data directory, if it is alive. A pid may have been given to
+# another process since, so the program behind it counts, not its name; a rebuilt one reads "... (deleted)".
 running_pid() {
-  local pid
+  local pid program
   pid=$(cat "$1/run/phalanx.pid" 2>/dev/null) || return 1
-  [ -n "$pid" ] && [ -e "/proc/$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q phalanx && say "$pid"
+  [ -n "$pid" ] && program=$(readlink "/proc/$pid/exe") || return 1
+  case $program in */phalanx | */phalanx' (deleted)') say "$pid" ;; *) return 1 ;; esac
 }
 
 # Asks one node: prints "ready", or what it waits for. readiness http://host:port
