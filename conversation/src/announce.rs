@@ -1,9 +1,13 @@
 //! Tells the nodes that hold recipients.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use relay::Publisher;
+use tokio::time;
 use wire::{NodeRef, Payload};
+
+/// How long hints may take to be published: a relay that hangs must not hold up the sends behind them.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a spear takes what is meant for itself.
 pub trait LocalDelivery: Send + Sync + 'static {
@@ -43,9 +47,16 @@ impl Announcer {
         if remote.is_empty() {
             return;
         }
-        if let Err(error) = self.publisher.publish(remote).await {
-            metrics::counter!("phalanx_relay_publish_failures_total").increment(1);
-            tracing::warn!(%error, "hints were not published; their targets will find the messages in the store");
-        }
+        let published = time::timeout(PUBLISH_TIMEOUT, self.publisher.publish(remote)).await;
+        let trouble = match published {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the relay does not answer within {PUBLISH_TIMEOUT:?}"),
+        };
+        metrics::counter!("phalanx_relay_publish_failures_total").increment(1);
+        tracing::warn!(
+            trouble,
+            "hints were not published; their targets will find the messages in the store"
+        );
     }
 }

@@ -15,6 +15,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const LEAVE_TIME: Duration = Duration::from_secs(2);
 /// The most acknowledgements that wait for room. A client that sends this many events without reading is closed.
 const WAITING_ACKS: usize = 1024;
+/// The most bytes of them: a few pages of history. A client that asks for more and does not read is closed.
+const WAITING_BYTES: usize = 8 << 20;
 
 pub(super) struct EngineOutlet {
     socket: Arc<Socket<Slot>>,
@@ -68,7 +70,8 @@ impl Outlet for EngineOutlet {
         if waiting.is_empty() && queue(&self.socket, &frame) != Err(Backlog::Full) {
             return;
         }
-        if waiting.len() >= WAITING_ACKS {
+        let bytes = frame.len() + waiting.iter().map(Frame::len).sum::<usize>();
+        if waiting.len() >= WAITING_ACKS || bytes > WAITING_BYTES {
             waiting.clear();
             self.socket.close(DisconnectReason::TransportClose);
             return;

@@ -27,6 +27,10 @@ impl Frame {
         self.0.as_str()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn text(&self) -> Str {
         self.0.clone()
     }
