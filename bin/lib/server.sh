@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Runs one server of Debian's packages in the foreground, on loopback, with a directory of its own: the one place that knows
+# how. It replaces itself by the server, so its process id is the server's. Used by bin/start.sh and by the tests.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+bin/lib/server.sh zookeeper DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
+bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
+bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM
+
+Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Redis keeps an append-only file, synced every second,
+unless an option says otherwise.
+USAGE
+}
+
+fail() { printf 'server.sh: %s\n' "$*" >&2; exit 1; }
+
+case ${1-} in
+  -h | --help) usage; exit 0 ;;
+  zookeeper | redis | sentinel) [ $# -ge 3 ] || { usage >&2; exit 2; } ;;
+  *) usage >&2; exit 2 ;;
+esac
+kind=$1 port=$3
+mkdir -p "$2"
+directory=$(cd "$2" && pwd)
+shift 3
+
+has() { command -v "$1" >/dev/null || fail "$1 is missing (Debian: apt-get install $2)"; }
+
+# Ends with whoever started it: a test or a supervisor that is killed leaves no server behind.
+run() { exec setpriv --pdeathsig TERM -- "$@"; }
+
+zookeeper() {
+  local java=/usr/share/java
+  has java default-jre-headless
+  [ -e $java/zookeeper.jar ] || fail "$java/zookeeper.jar is missing (Debian: apt-get install zookeeper)"
+  mkdir -p "$directory/data"
+  cat >"$directory/zoo.cfg" <<CONFIG
+tickTime=500
+dataDir=$directory/data
+clientPort=$port
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+maxClientCnxns=0
+minSessionTimeout=1000
+maxSessionTimeout=60000
+4lw.commands.whitelist=*
+autopurge.snapRetainCount=3
+autopurge.purgeInterval=1
+CONFIG
+  if [ $# -gt 0 ]; then
+    printf '%s\n' "$1" >"$directory/data/myid"
+    shift
+    printf '%s\n' initLimit=20 syncLimit=10 "$@" >>"$directory/zoo.cfg"
+  fi
+  run java -Xmx128m -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+    -cp "$java/zookeeper.jar:$java/slf4j-simple.jar" \
+    org.apache.zookeeper.server.quorum.QuorumPeerMain "$directory/zoo.cfg"
+}
+
+redis() {
+  has redis-server redis-server
+  run redis-server --port "$port" --bind 127.0.0.1 --dir "$directory" --save '' \
+    --appendonly yes --appendfsync everysec --maxmemory-policy noeviction --repl-diskless-sync-delay 0 "$@"
+}
+
+sentinel() {
+  has redis-sentinel redis-sentinel
+  [ $# -eq 2 ] || { usage >&2; exit 2; }
+  # It rewrites its file, so an earlier one is kept.
+  [ -e "$directory/sentinel.conf" ] || cat >"$directory/sentinel.conf" <<CONFIG
+port $port
+bind 127.0.0.1
+dir $directory
+sentinel monitor mymaster 127.0.0.1 $1 $2
+sentinel down-after-milliseconds mymaster 1000
+sentinel failover-timeout mymaster 3000
+CONFIG
+  run redis-sentinel "$directory/sentinel.conf"
+}
+
+"$kind" "$@"

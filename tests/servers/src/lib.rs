@@ -1,0 +1,19 @@
+//! Real servers for tests: each a process with a directory and a port of its own, ended when it is dropped.
+//!
+//! | file | what |
+//! |---|---|
+//! | `process.rs` | one process: started, killed, frozen, started again |
+//! | `ports.rs` | ports that no other test of this machine uses |
+//! | `redis.rs` | [`Redis`], [`Replicated`] with Sentinel, [`RedisCluster`] |
+//! | `zookeeper.rs` | [`ZooKeeper`], [`Ensemble`] |
+//!
+//! How a server is run stands in `bin/lib/server.sh`, which `bin/start.sh` uses too. Everything here panics, with the end of
+//! the server's log, where a test cannot go on.
+
+mod ports;
+mod process;
+mod redis;
+mod zookeeper;
+
+pub use redis::{Redis, RedisCluster, Replicated};
+pub use zookeeper::{Ensemble, ZooKeeper};
