@@ -8,6 +8,8 @@
 //! | `cluster.rs` | [`Cluster`]: the seams that all roles share (roster, relay, store) and the cluster's secrets |
 //! | `keys.rs` | [`SigningKey`]: made under the data directory at the first embedded start |
 //! | `incarnation.rs` | which start of the process this is |
+//! | `membership.rs` | [`Membership`]: a node joins the roster, shows that it drains, leaves |
+//! | `patience.rs` | [`persist`]: waiting for what a node needs, as long as it takes |
 //! | `readiness.rs` | [`Readiness`]: named conditions behind `/readyz` |
 //! | `shutdown.rs` | [`Shutdown`]: when to stop and how long draining may take |
 //! | `listener.rs`, `port_holder.rs` | binding a port, and naming who holds it where it is taken |
@@ -26,8 +28,10 @@ mod incarnation;
 mod keys;
 mod listener;
 mod logs;
+mod membership;
 mod metric;
 mod node;
+mod patience;
 mod plan;
 mod port_holder;
 mod problem;
@@ -42,14 +46,16 @@ pub use cors::CorsSettings;
 pub use http::{serve_http, serve_until};
 pub use keys::{KeyError, SigningKey};
 pub use listener::ListenError;
+pub use membership::{Membership, serve_as_member};
 pub use node::{NodeContext, spawn};
+pub use patience::{Passing, backoff, persist};
 pub use plan::{Plan, RoleSettings};
 pub use problem::Problem;
 pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
 pub use secret::Secret;
 pub use settings::{
-    AdminSettings, ClusterSettings, InstanceSettings, LogFormat, LogSettings, NodeSettings, RelayKind,
-    RelaySettings, RosterKind, RosterSettings, SettingsError, Shared, StoreKind, StoreSettings, Tree, load,
-    profiles_dir,
+    AdminSettings, ClusterSettings, InstanceSettings, LogFormat, LogSettings, NodeSettings, RedisMode,
+    RedisSettings, RelayKind, RelaySettings, RosterKind, RosterSettings, SettingsError, Shared, StoreKind,
+    StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};

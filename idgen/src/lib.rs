@@ -35,8 +35,7 @@ mod watermark;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use boot::{Cluster, NodeContext, Shutdown};
-use roster::Registration;
+use boot::{Cluster, Membership, NodeContext, Shutdown};
 use tokio_util::sync::CancellationToken;
 use wire::NodeState;
 
@@ -63,7 +62,6 @@ pub async fn run(
     let bounds = settings.bounds(cluster.roster.session_timeout_ms())?;
     layout::check_clock(clock.wall_ms())?;
     let duty = node.readiness.condition("idgen", "starting");
-    let registered = node.readiness.condition("roster", "registering");
     let listener = node.listen().await?;
 
     // Cancelled on every way out, so that nothing of this node goes on when its future is dropped.
@@ -74,9 +72,10 @@ pub async fn run(
     let _closed_on_return = dispenser.clone().close_on_drop();
     let secret = rpc::Secret::new(cluster.secret.expose());
 
-    let registration =
-        cluster.roster.register(node.record(NodeState::Up)).await.context("cannot register")?;
-    registered.ok("registered");
+    let record = node.record(NodeState::Up);
+    let Some(member) = Membership::join(&node, &cluster.roster, record, &shutdown.token()).await? else {
+        return Ok(());
+    };
     let reports = rpc::ReportClient::new(cluster.roster.clone(), secret.clone(), node.role, node.node_ref());
     let watermark = Watermark::new(cluster.roster.clone(), node.node_ref(), bounds);
     let candidate = Candidate {
@@ -93,7 +92,7 @@ pub async fn run(
     let candidacy = async {
         candidate.run(leave.clone()).await;
         // Resigned: only now may the streams end, and the others see that this node has left.
-        let _ = registration.set_state(NodeState::Draining).await;
+        member.announce_drain().await;
         stop.cancel();
     };
     let serving = service::serve(listener, dispenser.clone(), &secret, stop.clone());
@@ -104,17 +103,11 @@ pub async fn run(
     };
     let outcome = tokio::select! {
         served = life => served,
-        () = superseded(registration.as_ref()) => {
-            Err(anyhow::anyhow!("a newer start of {} is registered: this one exits", node.id))
-        }
+        superseded = member.superseded() => superseded,
         () = shutdown.expired() => Ok(()),
     };
-    registration.leave().await;
+    member.leave().await;
     outcome
-}
-
-async fn superseded(registration: &dyn Registration) {
-    registration.superseded().cancelled().await;
 }
 
 /// A server that ends by itself ends the node.

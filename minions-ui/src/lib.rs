@@ -24,10 +24,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::{Router, middleware, routing::get};
-use boot::{Cluster, NodeContext, Shutdown, serve_http};
-use roster::{Registration, Snapshot};
+use boot::{Cluster, NodeContext, Shutdown, serve_as_member, serve_http};
+use roster::Snapshot;
 use tokio::sync::watch;
 use wire::NodeState;
 
@@ -47,20 +47,10 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let routes = router(&settings, &node, cluster.embedded, cluster.roster.watch())?;
     let listener = node.listen().await?;
-    let registration =
-        cluster.roster.register(node.record(NodeState::Up)).await.context("cannot register in the roster")?;
     tracing::info!(url = %node.public_url(), "minions-ui is up");
-
-    let superseded = registration.superseded();
-    let served = tokio::select! {
-        served = async {
-            let serving = serve_http(listener, routes, shutdown.clone());
-            tokio::join!(serving, announce_drain(&*registration, &shutdown)).0
-        } => served.context("the HTTP server ended"),
-        () = superseded.cancelled() => bail!("a newer start of {} is registered: this one ends", node.id),
-    };
-    registration.leave().await;
-    served
+    let serving =
+        async { serve_http(listener, routes, shutdown.clone()).await.context("the HTTP server ended") };
+    serve_as_member(&node, &cluster.roster, node.record(NodeState::Up), &shutdown, serving).await
 }
 
 /// Everything that a minions-ui node answers.
@@ -81,12 +71,4 @@ fn router(
         .with_state(api)
         .fallback(page::serve)
         .layer(middleware::map_response(security::mark)))
-}
-
-/// Once shutdown is requested, lets the others see it.
-async fn announce_drain(registration: &dyn Registration, shutdown: &Shutdown) {
-    shutdown.requested().await;
-    if let Err(error) = registration.set_state(NodeState::Draining).await {
-        tracing::warn!(%error, "the others could not be told that this node drains");
-    }
 }

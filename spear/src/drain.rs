@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use boot::Shutdown;
-use roster::Registration;
+use boot::{Membership, Shutdown};
 use serde_json::json;
 use tokio::time;
-use wire::NodeState;
 
 use crate::{context::Context, socket::Frame};
 
@@ -16,15 +14,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const FOR_CLOSING: Duration = Duration::from_secs(1);
 
 /// Drains within the shutdown's drain time, and leaves the roster.
-pub(crate) async fn drain(context: &Context, registration: Box<dyn Registration>, shutdown: &Shutdown) {
+pub(crate) async fn drain(context: &Context, member: Membership, shutdown: &Shutdown) {
     let hub = &context.hub;
     // First the roster, so that tickets avoid this node; then the door.
-    // A roster that cannot be reached must not keep the clients from being told.
-    match time::timeout(FOR_CLOSING, registration.set_state(NodeState::Draining)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "tickets are not told that this spear leaves"),
-        Err(_) => tracing::warn!("the roster does not answer: tickets are not told that this spear leaves"),
-    }
+    member.announce_drain().await;
     context.admission.drain();
     let time_to_leave = shutdown.remaining().saturating_sub(FOR_CLOSING);
     let after_ms = u64::try_from(time_to_leave.as_millis()).unwrap_or(u64::MAX);
@@ -45,7 +38,7 @@ pub(crate) async fn drain(context: &Context, registration: Box<dyn Registration>
         }
         drop(time::timeout(FOR_CLOSING, everybody_gone(context)).await);
     }
-    registration.leave().await;
+    member.leave().await;
 }
 
 async fn everybody_gone(context: &Context) {

@@ -32,10 +32,9 @@ mod socket;
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{Method, header::CONTENT_TYPE};
-use boot::{Cluster, NodeContext, Shutdown};
+use boot::{Cluster, Membership, NodeContext, Shutdown};
 use conversation::{Announcer, Conversations};
 use relay::Publisher;
-use roster::Registration;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -67,9 +66,16 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let me = node.node_ref();
     let relay_ready = node.readiness.condition("relay", "subscribing");
-    let registered = node.readiness.condition("roster", "registering");
+    let entering = node.readiness.condition("store", "entering");
     let listener = node.listen().await?;
-    cluster.store.enter(&me).await?;
+    let enter = || {
+        let (store, me) = (cluster.store.clone(), me.clone());
+        async move { store.enter(&me).await }
+    };
+    let Some(()) = boot::persist(&entering, &shutdown.token(), enter).await? else {
+        return Ok(());
+    };
+    entering.ok("entered");
 
     // Background work goes on while the node drains; it ends with this token.
     let stop = CancellationToken::new();
@@ -115,26 +121,22 @@ pub async fn run(
     let server =
         boot::spawn(serve(listener, context.clone(), node.clone(), settings.clone(), cors, stop.clone()));
 
-    let registration = cluster.roster.register(node.record(NodeState::Up)).await?;
-    registered.ok("registered");
+    let record = node.record(NodeState::Up);
+    let Some(member) = Membership::join(&node, &cluster.roster, record, &shutdown.token()).await? else {
+        return Ok(());
+    };
     tracing::info!(url = %node.public_url(), "a spear is up");
 
     let outcome = tokio::select! {
         () = shutdown.requested() => Ok(()),
         served = server => Err(anyhow::anyhow!("the server has ended: {served:?}")),
-        () = superseded(registration.as_ref()) => {
-            Err(anyhow::anyhow!("a newer start of {} is registered: this one exits", node.id))
-        }
+        superseded = member.superseded() => superseded,
     };
-    drain::drain(&context, registration, &shutdown).await;
+    drain::drain(&context, member, &shutdown).await;
     stop.cancel();
     // What was confirmed in the last second is written before the process ends.
     cursor_writer.await?;
     outcome
-}
-
-async fn superseded(registration: &dyn Registration) {
-    registration.superseded().cancelled().await;
 }
 
 async fn serve(

@@ -9,25 +9,24 @@
 //! | `nodes.rs` | the roster joined with the reports |
 //! | `history.rs` | a bounded ring of samples for each node, and rates |
 //! | `totals.rs` | sums over the live spears |
-//! | `health.rs` | this node's own readiness and its own report |
+//! | `own_report.rs` | this node's report about itself |
 //! | `http/` | the business API |
 
-mod health;
 mod history;
 mod http;
 mod intake;
 mod nodes;
 mod observed;
+mod own_report;
 mod settings;
 mod totals;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
-use boot::{Cluster, NodeContext, Shutdown, serve_http};
+use anyhow::Context;
+use boot::{Cluster, NodeContext, Shutdown, serve_as_member, serve_http};
 use conversation::{Announcer, Conversations};
 use relay::Publisher;
-use roster::Registration;
 use rpc::{IdClient, IdOptions};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -63,7 +62,6 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     // Named before the first one holds, or the node would seem ready for a moment.
     let store_condition = node.readiness.condition("store", "reading the reports");
-    let roster_condition = node.readiness.condition("roster", "registering");
     let reports_in = node.listen().await?;
     let requests_in = node.listen_at(settings.http_port).await?;
     let record = record(&settings, &node, &requests_in)?;
@@ -78,42 +76,25 @@ pub async fn run(
     let stop = shutdown.token();
     let _background_ends_with_this = stop.clone().drop_guard();
     boot::spawn(observed.clone().follow(cluster.store.clone(), store_condition, stop.clone()));
-    boot::spawn(health::report(
+    boot::spawn(own_report::report(
         record.clone(),
         cluster.store.clone(),
         intake.clone(),
         api.clone(),
         observed,
-        stop.clone(),
+        stop,
     ));
 
     tracing::info!(grpc = record.port, http = record.public_url, "listening");
-    let registration = cluster.roster.register(record).await.context("cannot register in the roster")?;
-    boot::spawn(health::follow_roster(cluster.roster.health(), roster_condition, stop));
-
-    let superseded = registration.superseded();
-    let requests = serve_http(requests_in, api.router(), shutdown.clone());
-    let served = tokio::select! {
-        served = async {
-            tokio::try_join!(
-                async { requests.await.context("the HTTP API ended") },
-                serve_grpc(reports_in, intake, &cluster, shutdown.clone()),
-                announce_drain(&*registration, &shutdown),
-            )
-        } => served.map(|_| ()),
-        () = superseded.cancelled() => bail!("a newer start of {} is registered: this one ends", node.id),
+    let serving = async {
+        let requests = serve_http(requests_in, api.router(), shutdown.clone());
+        tokio::try_join!(
+            async { requests.await.context("the HTTP API ended") },
+            serve_grpc(reports_in, intake, &cluster, shutdown.clone()),
+        )
+        .map(|_| ())
     };
-    registration.leave().await;
-    served
-}
-
-/// Once shutdown is requested, lets the others see it.
-async fn announce_drain(registration: &dyn Registration, shutdown: &Shutdown) -> anyhow::Result<()> {
-    shutdown.requested().await;
-    if let Err(error) = registration.set_state(NodeState::Draining).await {
-        tracing::warn!(%error, "the others could not be told that this node drains");
-    }
-    Ok(())
+    serve_as_member(&node, &cluster.roster, record, &shutdown, serving).await
 }
 
 /// What is registered: `port` is the gRPC port, `public_url` the HTTP API.

@@ -35,10 +35,9 @@ mod testing;
 #[cfg(test)]
 mod token_tests;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::Router;
-use boot::{Cluster, NodeContext, Shutdown, serve_http};
-use roster::Registration;
+use boot::{Cluster, NodeContext, Shutdown, serve_as_member, serve_http};
 use tokio_util::sync::CancellationToken;
 use wire::{NodeState, TicketKey};
 
@@ -60,20 +59,10 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let routes = router(&settings, &node, &cluster, shutdown.token())?;
     let listener = node.listen().await?;
-    let registration =
-        cluster.roster.register(node.record(NodeState::Up)).await.context("cannot register in the roster")?;
     tracing::info!(url = %node.public_url(), "ticket is up");
-
-    let superseded = registration.superseded();
-    let served = tokio::select! {
-        served = async {
-            let serving = serve_http(listener, routes, shutdown.clone());
-            tokio::join!(serving, announce_drain(&*registration, &shutdown)).0
-        } => served.context("the HTTP server ended"),
-        () = superseded.cancelled() => bail!("a newer start of {} is registered: this one ends", node.id),
-    };
-    registration.leave().await;
-    served
+    let serving =
+        async { serve_http(listener, routes, shutdown.clone()).await.context("the HTTP server ended") };
+    serve_as_member(&node, &cluster.roster, node.record(NodeState::Up), &shutdown, serving).await
 }
 
 /// Everything that a ticket node answers. The server must say who the caller is (`ConnectInfo<SocketAddr>`).
@@ -90,19 +79,11 @@ pub fn router(
 ) -> anyhow::Result<Router> {
     let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
     let tokens = TokenChecker::new(&settings.jwt, dev_key)?;
-    let condition = node.readiness.condition("roster", "reading who is there");
+    let condition = node.readiness.condition("spears", "reading who is there");
     let spears = Spears::new(&*cluster.roster, condition, node.labels());
     let key = TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes());
     let issuer = Issuer::new(spears.ring(), key, &settings.tickets);
     let api = Api::new(settings, cluster, issuer, tokens, node.labels())?;
     boot::spawn(spears.follow(stop));
     Ok(api.router())
-}
-
-/// Once shutdown is requested, lets the others see it.
-async fn announce_drain(registration: &dyn Registration, shutdown: &Shutdown) {
-    shutdown.requested().await;
-    if let Err(error) = registration.set_state(NodeState::Draining).await {
-        tracing::warn!(%error, "the others could not be told that this node drains");
-    }
 }

@@ -7,6 +7,7 @@
 //! | `environment.rs` | `PHALANX__SECTION__KEY=value` |
 //! | `pattern.rs` | `spear-++` and `30001++`: one text for many instances |
 //! | `shared.rs` | [`Shared`]: the tables of `cluster.toml` |
+//! | `servers.rs` | its tables about ZooKeeper and Redis |
 //! | `node.rs` | [`NodeSettings`]: the keys that every role has |
 //! | `mask.rs` | the tree for people, secrets masked |
 //! | `error.rs` | [`SettingsError`] |
@@ -17,6 +18,7 @@ mod mask;
 mod node;
 mod pattern;
 mod profile;
+mod servers;
 mod shared;
 mod tree;
 
@@ -29,6 +31,7 @@ use serde::de::DeserializeOwned;
 
 pub use error::SettingsError;
 pub use node::{AdminSettings, NodeSettings};
+pub use servers::{RedisMode, RedisSettings, ZooKeeperSettings};
 pub use shared::{
     ClusterSettings, InstanceSettings, LogFormat, LogSettings, RelayKind, RelaySettings, RosterKind,
     RosterSettings, Shared, StoreKind, StoreSettings,

@@ -10,7 +10,8 @@ use wire::Role;
 use super::{SettingsError, error::did_you_mean};
 
 /// The tables of `cluster.toml`.
-pub(super) const SHARED_TABLES: [&str; 6] = ["instance", "cluster", "log", "roster", "store", "relay"];
+pub(super) const SHARED_TABLES: [&str; 8] =
+    ["instance", "cluster", "log", "roster", "store", "relay", "zookeeper", "redis"];
 
 /// The profile that holds every setting.
 const DEFAULT: &str = "default";

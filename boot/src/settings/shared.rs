@@ -1,10 +1,11 @@
-//! The tables of `cluster.toml`: what all roles share.
+//! The tables of `cluster.toml`: what all roles share. Those of servers stand in `servers.rs`.
 
 use std::path::{Path, PathBuf};
 
 use relay::Faults;
 use serde::Deserialize;
 
+use super::servers::{RedisSettings, ZooKeeperSettings};
 use crate::Secret;
 
 /// Everything that stands in `cluster.toml`.
@@ -22,6 +23,10 @@ pub struct Shared {
     pub store: StoreSettings,
     /// The implementation of the relay.
     pub relay: RelaySettings,
+    /// Where ZooKeeper is.
+    pub zookeeper: ZooKeeperSettings,
+    /// Where Redis is.
+    pub redis: RedisSettings,
 }
 
 /// `[instance]`: keeps several clusters on one host apart.
@@ -44,6 +49,8 @@ pub struct ClusterSettings {
     pub data_dir: PathBuf,
     /// What nodes show one another; empty in an embedded cluster: made at the first start.
     pub secret: Secret,
+    /// What tickets are signed with; empty in an embedded cluster: made at the first start.
+    pub ticket_key: Secret,
 }
 
 /// `[log]`.
@@ -66,28 +73,41 @@ pub enum LogFormat {
     Json,
 }
 
-macro_rules! seam {
-    ($settings:ident, $kind:ident, $only:ident, $doc:literal) => {
-        #[doc = $doc]
-        #[derive(Debug, Clone, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $settings {
-            /// Which implementation.
-            pub kind: $kind,
-        }
-
-        #[doc = "The implementations."]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        pub enum $kind {
-            /// Within one process.
-            $only,
-        }
-    };
+/// `[roster]`: who is in the cluster.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RosterSettings {
+    /// Which implementation.
+    pub kind: RosterKind,
 }
 
-seam!(RosterSettings, RosterKind, Embedded, "`[roster]`: who is in the cluster.");
-seam!(StoreSettings, StoreKind, Sqlite, "`[store]`: what is kept.");
+/// The implementations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RosterKind {
+    /// Within one process.
+    Embedded,
+    /// On ZooKeeper, as `[zookeeper]` says.
+    ZooKeeper,
+}
+
+/// `[store]`: what is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Which implementation.
+    pub kind: StoreKind,
+}
+
+/// The implementations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// A file, used by one process.
+    Sqlite,
+    /// On Redis, as `[redis]` says.
+    Redis,
+}
 
 /// `[relay]`: hints from spear to spear.
 #[derive(Debug, Clone, Deserialize)]
@@ -106,6 +126,8 @@ pub struct RelaySettings {
 pub enum RelayKind {
     /// Within one process.
     Embedded,
+    /// On Redis, as `[redis]` says.
+    Redis,
 }
 
 impl Shared {
@@ -122,11 +144,14 @@ impl Shared {
                 embedded: true,
                 data_dir: directory.to_owned(),
                 secret: Secret::default(),
+                ticket_key: Secret::default(),
             },
             log: LogSettings { format: LogFormat::Pretty, level: "info".into() },
             roster: RosterSettings { kind: RosterKind::Embedded },
             store: StoreSettings { kind: StoreKind::Sqlite },
             relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },
+            zookeeper: ZooKeeperSettings::default(),
+            redis: RedisSettings::default(),
         }
     }
 }

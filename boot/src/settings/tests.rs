@@ -31,6 +31,7 @@ const CLUSTER: &str = r#"
     embedded = true
     data_dir = "data"
     secret = ""
+    ticket_key = ""
     [log]
     format = "pretty"
     level = "info"
@@ -40,6 +41,24 @@ const CLUSTER: &str = r#"
     kind = "sqlite"
     [relay]
     kind = "embedded"
+    [zookeeper]
+    servers = ["127.0.0.1:2181"]
+    chroot = ""
+    root = "/phalanx"
+    session_timeout_ms = 6000
+    user = ""
+    password = ""
+    [redis]
+    mode = "single"
+    servers = ["127.0.0.1:6379"]
+    primary_name = "mymaster"
+    user = ""
+    password = ""
+    database = 0
+    key_prefix = "phalanx"
+    response_timeout_ms = 2000
+    wait_replicas = 0
+    wait_timeout_ms = 1000
 "#;
 
 fn role_file(role: Role) -> String {

@@ -14,9 +14,12 @@ use serde::{
 use wire::Role;
 
 use super::{
-    ClusterSettings, InstanceSettings, LogSettings, NodeSettings, SettingsError, Shared,
-    environment::Variable, error::did_you_mean, mask, pattern, profile,
+    ClusterSettings, InstanceSettings, LogSettings, NodeSettings, RelayKind, RosterKind, SettingsError,
+    Shared, StoreKind, environment::Variable, error::did_you_mean, mask, pattern, profile,
 };
+
+/// As long as the hash (SHA-256) that they are used with.
+const SECRET_MIN_BYTES: usize = 32;
 
 /// The settings of a profile: defaults, profile and environment laid over one another.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ impl Tree {
             roster: table(&figment, "roster")?,
             store: table(&figment, "store")?,
             relay: table(&figment, "relay")?,
+            zookeeper: table(&figment, "zookeeper")?,
+            redis: table(&figment, "redis")?,
         };
         let tree = Self { figment, profile: name.to_owned(), shared };
         tree.check_shared()?;
@@ -149,6 +154,45 @@ impl Tree {
         }
         if let Err(error) = crate::logs::filter(&self.shared.log.level) {
             return Err(SettingsError::plain(format!("{}: {error}", self.place("log.level"))));
+        }
+        let embedded = self.shared.cluster.embedded;
+        let kinds = [
+            ("roster.kind", self.shared.roster.kind == RosterKind::Embedded, "embedded", "zookeeper"),
+            ("store.kind", self.shared.store.kind == StoreKind::Sqlite, "sqlite", "redis"),
+            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", "redis"),
+        ];
+        for (key, within_process, inside, outside) in kinds {
+            if within_process != embedded {
+                let expected = if embedded { inside } else { outside };
+                return refuse(key, &format!("expected {expected:?}: cluster.embedded is {embedded}"));
+            }
+        }
+        let of = |table: &str, (key, problem): (&str, String)| {
+            let key = format!("{table}.{key}");
+            Err(SettingsError::at(&self.place(&key), &key, &problem))
+        };
+        self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
+        self.shared.redis.check().or_else(|fault| of("redis", fault))
+    }
+
+    /// Checks that the secrets are there that every process of a cluster must be given alike.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key and the variable to set.
+    pub fn check_secrets(&self) -> Result<(), SettingsError> {
+        let cluster = &self.shared.cluster;
+        let secrets = [("secret", &cluster.secret), ("ticket_key", &cluster.ticket_key)];
+        for (name, secret) in secrets.into_iter().filter(|_| !cluster.embedded) {
+            let bytes = secret.expose().len();
+            if bytes < SECRET_MIN_BYTES {
+                let key = format!("cluster.{name}");
+                let problem = format!(
+                    "expected {SECRET_MIN_BYTES} bytes or more, random, the same on every node, got {bytes}: \
+                     set it in the environment, PHALANX__CLUSTER__{}",
+                    name.to_ascii_uppercase()
+                );
+                return Err(SettingsError::at(&self.place(&key), &key, &problem));
+            }
         }
         Ok(())
     }

@@ -123,22 +123,24 @@ async fn a_node_that_is_gone_is_lost_and_its_users_are_offline() {
 }
 
 #[tokio::test]
-async fn without_the_roster_the_last_snapshot_is_shown_and_the_node_is_not_ready() {
+async fn without_the_roster_the_last_snapshot_is_shown_and_readiness_says_so() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let roster = EmbeddedRoster::open(directory.path()).await.expect("a roster");
     let world = World::start_with(1, |cluster| cluster.roster = Arc::new(roster.clone())).await;
     roster.suspect();
-    let ready = async |expected: bool| {
+    let told = async |part: &str| {
         eventually("readiness follows the roster", async || {
-            (world.readiness(0).is_ready() == expected).then_some(())
+            let report = world.readiness(0).report();
+            let said = report.conditions.iter().any(|at| at.name == "roster" && at.detail.contains(part));
+            (report.ready && said).then_some(())
         })
         .await;
     };
-    ready(false).await;
+    told("out of reach since").await;
     let (status, cluster) = world.api(0).get("/v1/cluster").await;
     assert_eq!((status, &node(&cluster, "stat-1")["state"]), (200, &json!("up")));
     roster.recover();
-    ready(true).await;
+    told("registered").await;
 }
 
 #[tokio::test]

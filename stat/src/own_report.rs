@@ -1,38 +1,14 @@
-//! This node's own readiness, and its own report.
+//! This node's report about itself.
 
 use std::sync::Arc;
 
-use boot::Condition;
-use roster::Health;
 use rpc::REPORT_INTERVAL;
 use store::{Report, Store};
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wire::{NodeRecord, time::now_ms};
 
 use crate::{http::Api, intake::Intake, observed::Observed};
-
-/// Holds while the roster can be reached.
-pub(crate) async fn follow_roster(
-    mut health: watch::Receiver<Health>,
-    condition: Condition,
-    stop: CancellationToken,
-) {
-    loop {
-        match *health.borrow_and_update() {
-            Health::Good => condition.ok("registered"),
-            Health::Suspect { since_at } => {
-                condition.waiting(format!(
-                    "the roster cannot be reached since {since_at}; the last snapshot is used"
-                ));
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = health.changed() => if changed.is_err() { return },
-        }
-    }
-}
 
 /// Reports about this node every second. It needs no gRPC for that: the store is at hand.
 pub(crate) async fn report(

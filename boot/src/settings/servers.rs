@@ -1,0 +1,144 @@
+//! The tables of servers that are not ours: ZooKeeper and Redis.
+
+use serde::Deserialize;
+
+use crate::Secret;
+
+/// `[zookeeper]`: where it is, and who we are there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZooKeeperSettings {
+    /// `host:port` of each server of the ensemble.
+    pub servers: Vec<String>,
+    /// A path below which ZooKeeper shows us everything; empty: none.
+    pub chroot: String,
+    /// Below which path everything of the cluster is kept.
+    pub root: String,
+    /// How long a node that does not answer stays in the roster, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// For digest authentication; empty: none.
+    pub user: String,
+    /// With `user`.
+    pub password: Secret,
+}
+
+/// `[redis]`: where it is, and how careful to be.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSettings {
+    /// How it is set up.
+    pub mode: RedisMode,
+    /// `host:port`: the server; or the Sentinels; or some servers of the cluster.
+    pub servers: Vec<String>,
+    /// How the Sentinels call the primary.
+    pub primary_name: String,
+    /// The user; empty: the default one.
+    pub user: String,
+    /// The password; empty: none.
+    pub password: Secret,
+    /// Which database; 0 in a cluster.
+    pub database: u8,
+    /// What every key and channel begins with.
+    pub key_prefix: String,
+    /// How long a call may take, in milliseconds.
+    pub response_timeout_ms: u64,
+    /// How many replicas must hold what is acknowledged; above 0 reads are fenced too.
+    pub wait_replicas: u32,
+    /// How long they may take, in milliseconds.
+    pub wait_timeout_ms: u64,
+}
+
+/// How Redis is set up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisMode {
+    /// One server.
+    #[default]
+    Single,
+    /// A primary with replicas, found through Sentinels.
+    Sentinel,
+    /// Redis Cluster.
+    Cluster,
+}
+
+/// A key below its table, and what is wrong with it.
+pub(super) type Fault = (&'static str, String);
+
+impl ZooKeeperSettings {
+    /// The first fault, where there is one.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        addresses(&self.servers)?;
+        if !self.chroot.is_empty() && !is_path(&self.chroot) {
+            return Err((
+                "chroot",
+                format!("expected nothing, or a path such as \"/teams/chat\", got {:?}", self.chroot),
+            ));
+        }
+        if !is_path(&self.root) {
+            return Err(("root", format!("expected a path such as \"/phalanx\", got {:?}", self.root)));
+        }
+        between("session_timeout_ms", self.session_timeout_ms, 1000, 60_000)?;
+        if self.user.contains(':') {
+            return Err(("user", "expected a name without a colon".into()));
+        }
+        if self.user.is_empty() != self.password.is_empty() {
+            return Err(("password", "expected user and password both, or neither".into()));
+        }
+        Ok(())
+    }
+}
+
+impl RedisSettings {
+    /// The first fault, where there is one.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        addresses(&self.servers)?;
+        if self.mode == RedisMode::Sentinel && self.primary_name.is_empty() {
+            return Err((
+                "primary_name",
+                "expected the name under which the Sentinels know the primary".into(),
+            ));
+        }
+        if self.mode == RedisMode::Cluster && self.database != 0 {
+            return Err((
+                "database",
+                format!("expected 0: a Redis Cluster has no other, got {}", self.database),
+            ));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.:@-".contains(c);
+        if self.key_prefix.is_empty() || !self.key_prefix.chars().all(plain) {
+            return Err((
+                "key_prefix",
+                format!("expected one or more of A-Z a-z 0-9 _ . : @ -, got {:?}", self.key_prefix),
+            ));
+        }
+        between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)?;
+        between("wait_replicas", u64::from(self.wait_replicas), 0, 8)?;
+        // Redis answers a WAIT only when its time is over, so the call must be able to last that long.
+        between("wait_timeout_ms", self.wait_timeout_ms, 1, self.response_timeout_ms - 1)
+    }
+}
+
+fn between(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), Fault> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err((key, format!("expected {least} to {most}, got {value}")))
+}
+
+fn addresses(servers: &[String]) -> Result<(), Fault> {
+    let is_address = |text: &String| {
+        text.rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+    };
+    match servers.iter().find(|text| !is_address(text)) {
+        Some(wrong) => Err(("servers", format!("expected host:port, got {wrong:?}"))),
+        None if servers.is_empty() => Err(("servers", "expected at least one host:port".into())),
+        None => Ok(()),
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    let part =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(part))
+}
