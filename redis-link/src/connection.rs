@@ -1,0 +1,182 @@
+//! One connection to one server.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
+    PushInfo, PushKind, RedisConnectionInfo, Script, ServerError, Value, aio::MultiplexedConnection,
+    io::tcp::TcpSettings,
+};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{LinkError, RedisOptions, options::host_and_port};
+
+/// What a connection that others take no part in may take in without being asked: hints, the loss of the connection.
+pub type OnPush = Box<dyn Fn(PushInfo) + Send + Sync>;
+
+/// A connection that may be shared; it ends with its last clone.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    address: Arc<str>,
+    redis: MultiplexedConnection,
+    lost: Arc<AtomicBool>,
+}
+
+/// Whom to log in as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// A server that holds data: the user of the options, their database.
+    Server,
+    /// A sentinel: nobody.
+    Sentinel,
+}
+
+impl Connection {
+    /// Opens one, within the options' `connect_timeout`.
+    pub(crate) async fn open(
+        options: &RedisOptions,
+        address: Arc<str>,
+        login: Login,
+        on_push: Option<OnPush>,
+    ) -> Result<Self, LinkError> {
+        let opening = Self::open_unbounded(options, address.clone(), login, on_push);
+        timeout(options.connect_timeout, opening).await.map_err(|_| LinkError::late(&address))?
+    }
+
+    async fn open_unbounded(
+        options: &RedisOptions,
+        address: Arc<str>,
+        login: Login,
+        on_push: Option<OnPush>,
+    ) -> Result<Self, LinkError> {
+        let lost = Arc::new(AtomicBool::new(false));
+        let notice = lost.clone();
+        let on_push = move |info: PushInfo| {
+            if info.kind == PushKind::Disconnection {
+                notice.store(true, Ordering::Release);
+            }
+            if let Some(on_push) = &on_push {
+                on_push(info);
+            }
+            Ok::<(), ()>(())
+        };
+        // Both are bounded by the callers, who know by when the whole of it must be done.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(on_push);
+        let io = |error: redis::RedisError| LinkError::io(&address, &error);
+        let client = client(options, &address, login)?;
+        let redis = client.get_multiplexed_async_connection_with_config(&config).await.map_err(io)?;
+        Ok(Self { address, redis, lost })
+    }
+
+    /// `host:port` of the server.
+    pub fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
+    /// Whether it is known to be lost; one that is not may be all the same.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Whether both are clones of the same one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.lost, &other.lost)
+    }
+
+    /// Sends a pipeline, and gives the answers of its `count` commands; an error of a server is one of the answers.
+    ///
+    /// # Errors
+    /// [`LinkError::Unavailable`]: the connection is lost, or there is no answer by the deadline.
+    pub(crate) async fn send(&self, pipeline: &Pipeline, deadline: Instant) -> Result<Vec<Value>, LinkError> {
+        let mut redis = self.redis.clone();
+        let sending = redis.send_packed_commands(pipeline, 0, pipeline.len());
+        match timeout_at(deadline, sending).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(error)) => Err(LinkError::io(&self.address, &error)),
+            Err(_) => Err(LinkError::late(&self.address)),
+        }
+    }
+
+    /// Makes the server know a script.
+    ///
+    /// # Errors
+    /// [`LinkError::Unavailable`]: the connection is lost, or there is no answer by the deadline; otherwise what the
+    /// server answers.
+    pub(crate) async fn load(&self, script: &Script, deadline: Instant) -> Result<(), LinkError> {
+        let mut redis = self.redis.clone();
+        match timeout_at(deadline, script.load_async(&mut redis)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(match ServerError::try_from(error) {
+                Ok(error) => LinkError::answer(&self.address, &error),
+                Err(error) => LinkError::io(&self.address, &error),
+            }),
+            Err(_) => Err(LinkError::late(&self.address)),
+        }
+    }
+
+    /// Sends one command, and gives its answer.
+    ///
+    /// # Errors
+    /// [`LinkError::Unavailable`]: the connection is lost, or there is no answer within `within`; otherwise what the
+    /// server answers.
+    pub async fn ask(&self, command: &redis::Cmd, within: Duration) -> Result<Value, LinkError> {
+        let mut redis = self.redis.clone();
+        match timeout(within, redis.send_packed_command(command)).await {
+            Ok(Ok(Value::ServerError(error))) => Err(LinkError::answer(&self.address, &error)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(LinkError::io(&self.address, &error)),
+            Err(_) => Err(LinkError::late(&self.address)),
+        }
+    }
+
+    /// Whether the server is a primary.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub async fn is_primary(&self, within: Duration) -> Result<bool, LinkError> {
+        let role = self.ask(&redis::cmd("ROLE"), within).await?;
+        let Value::Array(parts) = role else { return Ok(false) };
+        Ok(parts.first().and_then(text).as_deref() == Some("master"))
+    }
+}
+
+/// The text of an answer that is one.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn client(options: &RedisOptions, address: &str, login: Login) -> Result<Client, LinkError> {
+    let (host, port) = host_and_port(address)
+        .ok_or_else(|| LinkError::Unavailable(format!("{address:?} is no host:port")))?;
+    // The third protocol tells of a lost connection, and lets a subscriber ask other things too.
+    let mut login_as = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+    if login == Login::Server {
+        login_as = login_as.set_db(options.database.into());
+        if !options.password.is_empty() {
+            login_as = login_as.set_password(&options.password);
+        }
+        if !options.user.is_empty() {
+            login_as = login_as.set_username(&options.user);
+        }
+    }
+    let unusable = |error: redis::RedisError| LinkError::io(address, &error);
+    let info = ConnectionAddr::Tcp(host.to_owned(), port)
+        .into_connection_info()
+        .map_err(unusable)?
+        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
+        .set_redis_settings(login_as);
+    Client::open(info).map_err(unusable)
+}

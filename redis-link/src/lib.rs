@@ -1,0 +1,36 @@
+//! How to reach Redis: a single server, through Sentinel, or a cluster. Used by the store and the relay.
+//!
+//! | file | what |
+//! |---|---|
+//! | `link.rs` | [`Link`]: a run of calls, each to its server |
+//! | `options.rs` | [`RedisOptions`]: which Redis, and how long to wait for it |
+//! | `call.rs` | [`Call`]: a command or script and its slot; [`Wait`] |
+//! | `error.rs` | [`LinkError`]: what may have been done, and what not |
+//! | `batch.rs` | one server's part of a run: one pipeline, its answers sorted |
+//! | `server.rs` | the connections to one server: a shared one, and some of their own for runs with `WAIT` |
+//! | `connection.rs` | [`Connection`]: one of them |
+//! | `gate.rs` | one attempt at a time, with a pause after each failure |
+//! | `topology/` | which server a call goes to: Sentinel, the slots of a cluster |
+//!
+//! The redis crate does the protocol and the connections. Its own clients for Sentinel and Cluster are not used: its
+//! cluster client repeats what may have been done, says nothing of which calls share a server, and so offers no place
+//! for one `WAIT` a server; its sentinel client asks one sentinel after the other, so one that hangs holds everybody up.
+//!
+//! Connections speak RESP3, so take answers apart with `redis::from_redis_value`, which knows maps and sets of both kinds.
+
+mod batch;
+mod call;
+mod connection;
+mod error;
+mod gate;
+mod link;
+mod options;
+mod server;
+mod topology;
+
+pub use call::{Call, Wait};
+pub use connection::{Connection, OnPush};
+pub use error::LinkError;
+pub use link::Link;
+pub use options::{Mode, RedisOptions};
+pub use redis;

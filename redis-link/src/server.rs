@@ -1,0 +1,124 @@
+//! The connections to one server.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    LinkError, Mode, RedisOptions,
+    connection::{Connection, Login},
+    gate::Gate,
+};
+
+/// How many runs with `WAIT` are under way at once on one server; further ones queue for a connection.
+const WAITING_MAX: usize = 8;
+
+/// One server. `WAIT` blocks its connection and counts that connection's writes only, so a run with it has a connection
+/// to itself; all others share one, on which nothing ever waits.
+#[derive(Debug)]
+pub(crate) struct Server {
+    options: Arc<RedisOptions>,
+    address: Arc<str>,
+    gate: Gate,
+    shared: Mutex<Option<Connection>>,
+    free: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+    /// Counts how often all connections were given up; one from before is not kept.
+    generation: AtomicU64,
+}
+
+/// A connection for one run.
+#[derive(Debug)]
+pub(crate) struct Lent<'a> {
+    pub(crate) connection: Connection,
+    server: &'a Server,
+    generation: u64,
+    /// Held by a run with `WAIT`.
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Server {
+    pub(crate) fn new(options: Arc<RedisOptions>, address: Arc<str>) -> Self {
+        Self {
+            options,
+            address,
+            gate: Gate::default(),
+            shared: Mutex::default(),
+            free: Mutex::default(),
+            permits: Semaphore::new(WAITING_MAX),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// A connection to the server, by the deadline.
+    pub(crate) async fn connection(&self, waits: bool, deadline: Instant) -> Result<Lent<'_>, LinkError> {
+        let lending = async {
+            let permit = if waits { self.permits.acquire().await.ok() } else { None };
+            let generation = self.generation.load(Ordering::Acquire);
+            let connection = if waits { self.own().await? } else { self.shared().await? };
+            Ok(Lent { connection, server: self, generation, permit })
+        };
+        timeout_at(deadline, lending).await.map_err(|_| LinkError::late(&self.address))?
+    }
+
+    async fn shared(&self) -> Result<Connection, LinkError> {
+        let find = || self.shared.lock().clone().filter(|connection| !connection.is_lost());
+        let make = async {
+            let made = self.open().await?;
+            *self.shared.lock() = Some(made.clone());
+            Ok(made)
+        };
+        self.gate.pass(find, make).await
+    }
+
+    async fn own(&self) -> Result<Connection, LinkError> {
+        let find = || {
+            let mut free = self.free.lock();
+            free.retain(|connection| !connection.is_lost());
+            free.pop()
+        };
+        self.gate.pass(find, self.open()).await
+    }
+
+    async fn open(&self) -> Result<Connection, LinkError> {
+        let within = self.options.connect_timeout;
+        let opening = async {
+            let connection =
+                Connection::open(&self.options, self.address.clone(), Login::Server, None).await?;
+            // A primary that was replaced while it was frozen or cut off becomes a replica, and so does not serve.
+            if self.options.mode == Mode::Sentinel && !connection.is_primary(within).await? {
+                return Err(LinkError::Unavailable(format!("{} is not the primary", self.address)));
+            }
+            Ok(connection)
+        };
+        timeout(within, opening).await.map_err(|_| LinkError::late(&self.address))?
+    }
+}
+
+impl Lent<'_> {
+    /// Gives the connection back, for others to use.
+    pub(crate) fn give_back(self) {
+        let current = self.generation == self.server.generation.load(Ordering::Acquire);
+        if self.permit.is_some() && current && !self.connection.is_lost() {
+            self.server.free.lock().push(self.connection);
+        }
+    }
+
+    /// Gives all connections to the server up: it is gone, or does not answer, and the others would find out one by one.
+    pub(crate) fn give_up(self) {
+        self.server.generation.fetch_add(1, Ordering::AcqRel);
+        self.server.free.lock().clear();
+        let mut shared = self.server.shared.lock();
+        // Another run may have replaced the shared one already.
+        if self.permit.is_some() || shared.as_ref().is_some_and(|now| now.is_same(&self.connection)) {
+            *shared = None;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What was found out last, until it is in doubt.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{LinkError, gate::Gate};
+
+/// It is not found out more often than this, however often it is doubted: who tries in between meets what was found
+/// last, and may fail with it.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Something that must be asked for, and may change.
+#[derive(Debug)]
+pub(crate) struct Known<T> {
+    gate: Gate,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    value: Option<T>,
+    doubted: bool,
+    found_at: Instant,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        let state = State { value: None, doubted: false, found_at: Instant::now() };
+        Self { gate: Gate::default(), state: Mutex::new(state) }
+    }
+}
+
+impl<T: Clone> Known<T> {
+    /// The value; where there is none or it is in doubt, `find` finds it, one caller at a time, and is given the former
+    /// one. Where that fails the former one is used on, if there is one: whom it names may still serve.
+    ///
+    /// # Errors
+    /// What `find` failed with.
+    pub(crate) async fn get<F>(&self, find: impl FnOnce(Option<T>) -> F) -> Result<T, LinkError>
+    where
+        F: Future<Output = Result<T, LinkError>>,
+    {
+        let make = async {
+            let found = find(self.last()).await?;
+            let mut state = self.state.lock();
+            *state = State { value: Some(found.clone()), doubted: false, found_at: Instant::now() };
+            Ok(found)
+        };
+        match (self.gate.pass(|| self.certain(), make).await, self.last()) {
+            (Ok(value), _) | (Err(_), Some(value)) => Ok(value),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn certain(&self) -> Option<T> {
+        let state = self.state.lock();
+        let usable = !state.doubted || state.found_at.elapsed() < INTERVAL_MIN;
+        state.value.clone().filter(|_| usable)
+    }
+
+    /// What was found last.
+    pub(crate) fn last(&self) -> Option<T> {
+        self.state.lock().value.clone()
+    }
+
+    pub(crate) fn doubt(&self) {
+        self.state.lock().doubted = true;
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut T)) {
+        self.state.lock().value.as_mut().map(change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_found_once_and_again_when_in_doubt_but_not_too_often() {
+        let (known, finds) = (Known::default(), Cell::new(0));
+        let find = |_| async {
+            finds.set(finds.get() + 1);
+            Ok(finds.get())
+        };
+        let began = Instant::now();
+        assert_eq!(known.get(find).await.ok(), Some(1));
+        assert_eq!(known.get(find).await.ok(), Some(1), "no doubt");
+        known.doubt();
+        while known.get(find).await.ok() == Some(1) {
+            tokio::task::yield_now().await;
+        }
+        assert!(began.elapsed() >= INTERVAL_MIN);
+        assert_eq!(known.get(find).await.ok(), Some(2), "no doubt any more");
+    }
+
+    #[tokio::test]
+    async fn the_former_one_is_used_while_nobody_knows_better() {
+        let known = Known::default();
+        let fails = |_| async { Err(LinkError::Unavailable("nobody answers".into())) };
+        assert!(known.get(fails).await.is_err());
+        while known.get(|_| async { Ok(1) }).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        known.doubt();
+        let began = Instant::now();
+        while began.elapsed() < 2 * INTERVAL_MIN {
+            assert_eq!(known.get(fails).await.ok(), Some(1));
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which server a call goes to.
+//!
+//! | file | what |
+//! |---|---|
+//! | `known.rs` | what was found out last, until it is in doubt |
+//! | `sentinel.rs` | asks the sentinels who the primary is |
+//! | `slots.rs` | asks a cluster who owns which slots |
+
+mod known;
+mod sentinel;
+mod slots;
+
+use std::sync::Arc;
+
+use crate::{LinkError, Mode, RedisOptions};
+
+use known::Known;
+use slots::Slots;
+
+/// Which server a call goes to, and how to find out.
+#[derive(Debug)]
+pub(crate) enum Topology {
+    Single(Arc<str>),
+    Sentinel { options: Arc<RedisOptions>, primary: Known<Arc<str>> },
+    Cluster { options: Arc<RedisOptions>, slots: Known<Slots> },
+}
+
+impl Topology {
+    pub(crate) fn new(options: Arc<RedisOptions>) -> Self {
+        match options.mode {
+            Mode::Single => Self::Single(options.servers.first().cloned().unwrap_or_default().into()),
+            Mode::Sentinel => Self::Sentinel { options, primary: Known::default() },
+            Mode::Cluster => Self::Cluster { options, slots: Known::default() },
+        }
+    }
+
+    /// The server that serves this slot; finds out who it is where that is not known or in doubt.
+    ///
+    /// # Errors
+    /// [`LinkError::Unavailable`]: nobody who could know answers.
+    pub(crate) async fn owner(&self, slot: u16) -> Result<Arc<str>, LinkError> {
+        match self {
+            Self::Single(server) => Ok(server.clone()),
+            Self::Sentinel { options, primary } => primary.get(|_| sentinel::primary(options)).await,
+            Self::Cluster { options, slots } => {
+                let slots = slots.get(|former| slots::ask(options, former)).await?;
+                slots.owner(slot).ok_or_else(|| {
+                    LinkError::Unavailable(format!("no server of the cluster owns slot {slot}"))
+                })
+            }
+        }
+    }
+
+    /// To be found out again, because this server did not do what was asked of it.
+    pub(crate) fn doubt(&self) {
+        match self {
+            Self::Single(_) => {}
+            Self::Sentinel { primary, .. } => primary.doubt(),
+            Self::Cluster { slots, .. } => slots.doubt(),
+        }
+    }
+
+    /// A server says that this slot has another owner.
+    pub(crate) fn moved(&self, slot: u16, owner: &str) {
+        if let Self::Cluster { slots, .. } = self {
+            slots.change(|slots| slots.set(slot, owner));
+            slots.doubt();
+        }
+    }
+
+    /// Whether this server may still be of use; the connections to others can be closed.
+    pub(crate) fn knows(&self, address: &str) -> bool {
+        match self {
+            Self::Single(server) => **server == *address,
+            Self::Sentinel { primary, .. } => primary.last().is_some_and(|primary| *primary == *address),
+            Self::Cluster { slots, .. } => slots.last().is_some_and(|slots| slots.contains(address)),
+        }
+    }
+}
