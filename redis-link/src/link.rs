@@ -69,6 +69,8 @@ impl Link {
     /// one which a server did not do at first (an unknown script, a slot on its way) is done after the others; so what
     /// needs order among several steps belongs into one script.
     ///
+    /// A caller that stops waiting before that leaves it open what was done, as with [`LinkError::Unavailable`].
+    ///
     /// With `wait`, each server's part ends with `WAIT` on the connection that did it.
     ///
     /// # Errors
@@ -195,7 +197,7 @@ impl Inner {
         deadline: Instant,
     ) -> Outcome {
         let sent = async {
-            let lent = server.connection(wait.is_some(), deadline).await?;
+            let lent = server.connection(wait.is_some(), deadline, &self.topology).await?;
             self.round_trips.fetch_add(1, Ordering::Relaxed);
             let sent = match batch::send(&lent.connection, part, wait, deadline).await {
                 Ok(outcome) => outcome.load(&lent.connection, deadline).await,

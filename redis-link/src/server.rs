@@ -15,6 +15,7 @@ use crate::{
     LinkError, Mode, RedisOptions,
     connection::{Connection, Login},
     gate::Gate,
+    topology::Topology,
 };
 
 /// How many runs with `WAIT` are under way at once on one server; further ones queue for a connection.
@@ -39,7 +40,10 @@ pub(crate) struct Server {
 pub(crate) struct Lent<'a> {
     pub(crate) connection: Connection,
     server: &'a Server,
+    topology: &'a Topology,
     generation: u64,
+    lent_at: Instant,
+    settled: bool,
     /// Held by a run with `WAIT`.
     permit: Option<SemaphorePermit<'a>>,
 }
@@ -58,12 +62,18 @@ impl Server {
     }
 
     /// A connection to the server, by the deadline.
-    pub(crate) async fn connection(&self, waits: bool, deadline: Instant) -> Result<Lent<'_>, LinkError> {
+    pub(crate) async fn connection<'a>(
+        &'a self,
+        waits: bool,
+        deadline: Instant,
+        topology: &'a Topology,
+    ) -> Result<Lent<'a>, LinkError> {
         let lending = async {
             let permit = if waits { self.permits.acquire().await.ok() } else { None };
             let generation = self.generation.load(Ordering::Acquire);
             let connection = if waits { self.own().await? } else { self.shared().await? };
-            Ok(Lent { connection, server: self, generation, permit })
+            let (server, lent_at, settled) = (self, Instant::now(), false);
+            Ok(Lent { connection, server, topology, generation, lent_at, settled, permit })
         };
         timeout_at(deadline, lending).await.map_err(|_| LinkError::late(&self.address))?
     }
@@ -102,23 +112,42 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Gives all connections up: the server is gone or does not answer, and each would find out for itself.
+    fn give_up(&self, lost: &Lent<'_>) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.free.lock().clear();
+        let mut shared = self.shared.lock();
+        // Another run may have replaced the shared one already.
+        if shared.as_ref().is_some_and(|now| lost.permit.is_some() || now.is_same(&lost.connection)) {
+            *shared = None;
+        }
+    }
+}
+
 impl Lent<'_> {
     /// Gives the connection back, for others to use.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn give_back(mut self) {
+        self.settled = true;
         let current = self.generation == self.server.generation.load(Ordering::Acquire);
         if self.permit.is_some() && current && !self.connection.is_lost() {
-            self.server.free.lock().push(self.connection);
+            self.server.free.lock().push(self.connection.clone());
         }
     }
 
-    /// Gives all connections to the server up: it is gone, or does not answer, and the others would find out one by one.
-    pub(crate) fn give_up(self) {
-        self.server.generation.fetch_add(1, Ordering::AcqRel);
-        self.server.free.lock().clear();
-        let mut shared = self.server.shared.lock();
-        // Another run may have replaced the shared one already.
-        if self.permit.is_some() || shared.as_ref().is_some_and(|now| now.is_same(&self.connection)) {
-            *shared = None;
+    /// Gives all connections to the server up.
+    pub(crate) fn give_up(mut self) {
+        self.settled = true;
+        self.server.give_up(&self);
+    }
+}
+
+impl Drop for Lent<'_> {
+    /// A caller that stops waiting for an answer after a while has met a server that hangs.
+    fn drop(&mut self) {
+        if !self.settled && self.lent_at.elapsed() >= self.server.options.connect_timeout {
+            self.server.give_up(self);
+            self.topology.doubt();
         }
     }
 }
