@@ -31,8 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) again: Vec<Pending>,
     /// Scripts that the server does not know.
     pub(crate) unknown: Vec<&'static Script>,
-    /// Slots that have another owner.
-    pub(crate) moved: Vec<(u16, String)>,
+    /// Whether a slot has another owner than was thought.
+    pub(crate) moved: bool,
     /// Whether a call must wait a little until it can be executed.
     pub(crate) pause: bool,
     pub(crate) error: Option<LinkError>,
@@ -114,7 +114,7 @@ pub(crate) async fn send(
                 outcome.again.push(again(None));
             }
             Answer::Moved(address) => {
-                outcome.moved.push((slot, address.clone()));
+                outcome.moved = true;
                 outcome.again.push(again(Some(Redirect { address, ask: false })));
             }
             Answer::Ask(address) => outcome.again.push(again(Some(Redirect { address, ask: true }))),

@@ -210,9 +210,10 @@ impl Inner {
             sent
         };
         let outcome = sent.await.unwrap_or_else(|error| Outcome { error: Some(error), ..Outcome::default() });
-        outcome.moved.iter().for_each(|(slot, owner)| self.topology.moved(*slot, owner));
         // A primary that was replaced notices late, or only by what its replicas do not confirm.
-        if matches!(outcome.error, Some(LinkError::Unavailable(_) | LinkError::NotReplicated { .. })) {
+        if outcome.moved
+            || matches!(outcome.error, Some(LinkError::Unavailable(_) | LinkError::NotReplicated { .. }))
+        {
             self.topology.doubt();
         }
         outcome

@@ -70,10 +70,6 @@ impl<T: Clone> Known<T> {
     pub(crate) fn doubt(&self) {
         self.state.lock().doubted = true;
     }
-
-    pub(crate) fn change(&self, change: impl FnOnce(&mut T)) {
-        self.state.lock().value.as_mut().map(change);
-    }
 }
 
 #[cfg(test)]

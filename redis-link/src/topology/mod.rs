@@ -51,20 +51,12 @@ impl Topology {
         }
     }
 
-    /// To be found out again, because this server did not do what was asked of it.
+    /// To be found out again, because a server did not do what was asked of it.
     pub(crate) fn doubt(&self) {
         match self {
             Self::Single(_) => {}
             Self::Sentinel { primary, .. } => primary.doubt(),
             Self::Cluster { slots, .. } => slots.doubt(),
-        }
-    }
-
-    /// A server says that this slot has another owner.
-    pub(crate) fn moved(&self, slot: u16, owner: &str) {
-        if let Self::Cluster { slots, .. } = self {
-            slots.change(|slots| slots.set(slot, owner));
-            slots.doubt();
         }
     }
 

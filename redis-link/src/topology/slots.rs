@@ -34,14 +34,6 @@ impl Slots {
     pub(crate) fn contains(&self, server: &str) -> bool {
         self.servers.contains(server)
     }
-
-    pub(crate) fn set(&mut self, slot: u16, owner: &str) {
-        let owner: Arc<str> = owner.into();
-        Arc::make_mut(&mut self.servers).insert(owner.clone());
-        if let Some(place) = Arc::make_mut(&mut self.owners).get_mut(usize::from(slot)) {
-            *place = Some(owner);
-        }
-    }
 }
 
 /// Who owns which slots, as one of the servers sees it: some that were known last, some of the options.
