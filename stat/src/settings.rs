@@ -50,7 +50,9 @@ pub struct Limits {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A key is missing outside the embedded profile.
-    #[error("stat.api_keys is empty: set at least one key of {KEY_MIN_BYTES} bytes or more")]
+    #[error(
+        "stat.api_keys is empty: set at least one key of {KEY_MIN_BYTES} bytes or more, best as PHALANX__STAT__API_KEYS"
+    )]
     NoKey,
     /// A key can be guessed.
     #[error(

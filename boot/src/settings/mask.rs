@@ -5,7 +5,7 @@ use figment::value::{Dict, Value};
 const MASK: &str = "***";
 
 /// What a key is called that holds a secret.
-const SECRET_NAMES: [&str; 5] = ["secret", "password", "token", "api_key", "private_key"];
+const SECRET_NAMES: [&str; 6] = ["secret", "password", "token", "api_key", "private_key", "ticket_key"];
 
 /// The same tree; what is secret by its name, and passwords inside URLs, replaced by `***`.
 pub(super) fn masked(table: Dict) -> Dict {
@@ -63,8 +63,12 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_names() {
-        assert!(["secret", "api_keys", "token_secret", "redis_password"].into_iter().all(is_secret));
-        assert!(!["port", "token_ttl_ms", "secret_file", "weight"].into_iter().any(is_secret));
+        assert!(
+            ["secret", "api_keys", "token_secret", "redis_password", "ticket_key"].into_iter().all(is_secret)
+        );
+        assert!(
+            !["port", "token_ttl_ms", "secret_file", "weight", "public_key_file"].into_iter().any(is_secret)
+        );
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl ZooKeeperSettings {
             return Err(("user", "expected a name without a colon".into()));
         }
         if self.user.is_empty() != self.password.is_empty() {
-            return Err(("password", "expected user and password both, or neither".into()));
+            return Err(("password", both_or_neither("ZOOKEEPER")));
         }
         Ok(())
     }
@@ -111,11 +111,20 @@ impl RedisSettings {
                 format!("expected one or more of A-Z a-z 0-9 _ . : @ -, got {:?}", self.key_prefix),
             ));
         }
+        if !self.user.is_empty() && self.password.is_empty() {
+            return Err(("password", both_or_neither("REDIS")));
+        }
         between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)?;
         between("wait_replicas", u64::from(self.wait_replicas), 0, 8)?;
         // Redis answers a WAIT only when its time is over, so the call must be able to last that long.
         between("wait_timeout_ms", self.wait_timeout_ms, 1, self.response_timeout_ms - 1)
     }
+}
+
+fn both_or_neither(table: &str) -> String {
+    format!(
+        "expected user and password both, or neither: set it in the environment, PHALANX__{table}__PASSWORD"
+    )
 }
 
 fn between(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), Fault> {

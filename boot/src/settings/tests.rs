@@ -210,6 +210,39 @@ fn a_bad_value_says_what_was_expected() {
 }
 
 #[test]
+fn what_each_host_must_set_is_named_where_it_is_missing() {
+    let table = BTreeMap::from([
+        ("id = \"set MY_ID\"", "id: expected 1 to 64 of A-Z a-z 0-9 _ . : @ -, got \"set MY_ID\""),
+        ("host = \"set MY_HOST\"", "host: expected an address or a host name, got \"set MY_HOST\""),
+        ("admin.host = \"\"", "admin.host: expected an address or a host name, got \"\""),
+        (
+            "public_url = \"set MY_URL\"",
+            "public_url: expected http(s)://host:port, or nothing, got \"set MY_URL\"",
+        ),
+        (
+            "public_url = \"https://\"",
+            "public_url: expected http(s)://host:port, or nothing, got \"https://\"",
+        ),
+    ]);
+    for (line, expected) in table {
+        let directory = profiles(&[("spear.toml", &format!("[spear]\ninstances = 1\n{line}"))]);
+        let message = refusal(load_with(directory.path(), &[]).and_then(|tree| tree.node(Role::Spear, 0)));
+        assert!(message.ends_with(&format!("mine/spear.toml: spear.{expected}")), "{line}: {message}");
+    }
+}
+
+#[test]
+fn a_user_of_a_server_needs_a_password() {
+    for (table, name) in [("zookeeper", "ZOOKEEPER"), ("redis", "REDIS")] {
+        let directory = profiles(&[("cluster.toml", &format!("[{table}]\nuser = \"phalanx\""))]);
+        let variable = format!("PHALANX__{name}__PASSWORD");
+        let message = refusal(load_with(directory.path(), &[]));
+        assert!(message.contains(&format!("{table}.password")) && message.contains(&variable), "{message}");
+        load_with(directory.path(), &[(&variable, "a password")]).expect("both");
+    }
+}
+
+#[test]
 fn a_bad_variable_is_named() {
     let directory = profiles(&[]);
     let tree = load_with(directory.path(), &[("PHALANX__SPEAR__LIMITS__BODY_BYTES", "many")]).expect("read");
@@ -274,7 +307,10 @@ fn what_is_no_toml_is_named_with_its_line() {
 
 #[test]
 fn the_printed_tree_masks_secrets() {
-    let directory = profiles(&[("cluster.toml", "[cluster]\nsecret = \"very secret\"")]);
+    let directory = profiles(&[(
+        "cluster.toml",
+        "[cluster]\nsecret = \"very secret\"\nticket_key = \"very secret too\"",
+    )]);
     let tree = load_with(directory.path(), &[]).expect("good");
     for text in
         [tree.to_toml().expect("printed"), tree.to_json().expect("printed"), format!("{:?}", tree.shared())]

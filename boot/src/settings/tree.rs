@@ -114,7 +114,20 @@ impl Tree {
             Err(SettingsError::at(&self.place(&key), &key, problem))
         };
         if wire::User::new(&node.id).is_err() {
-            return refuse("id", "expected 1 to 64 of A-Z a-z 0-9 _ . : @ -");
+            let problem = format!("expected 1 to 64 of A-Z a-z 0-9 _ . : @ -, got {:?}", node.id);
+            return refuse("id", &problem);
+        }
+        for (key, host) in [("host", &node.host), ("admin.host", &node.admin.host)] {
+            if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
+                return refuse(key, &format!("expected an address or a host name, got {host:?}"));
+            }
+        }
+        let is_url = ["http://", "https://"]
+            .into_iter()
+            .any(|scheme| node.public_url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+        if !is_url && !node.public_url.is_empty() {
+            let problem = format!("expected http(s)://host:port, or nothing, got {:?}", node.public_url);
+            return refuse("public_url", &problem);
         }
         if node.drain_timeout_ms > 3_600_000 {
             return refuse("drain_timeout_ms", "expected at most 3600000 (an hour)");
