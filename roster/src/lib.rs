@@ -6,11 +6,13 @@
 //! | `snapshot.rs` | [`Snapshot`]: all live nodes at one moment |
 //! | `path.rs` | which paths, names and contents a roster takes |
 //! | `embedded/` | everything in one process, persistent nodes under the data directory |
+//! | `zookeeper/` | one session with ZooKeeper for all nodes of a process |
 //! | `conformance/` | what every implementation must do; each runs it in its tests |
 
 mod embedded;
 mod path;
 mod snapshot;
+mod zookeeper;
 
 pub mod conformance;
 
@@ -24,6 +26,7 @@ use wire::{NodeRecord, NodeState};
 pub use embedded::EmbeddedRoster;
 pub use path::DATA_MAX_BYTES;
 pub use snapshot::Snapshot;
+pub use zookeeper::{ZooKeeperOptions, ZooKeeperRoster};
 
 /// How many times a persistent node was written since it was created; the first content has version 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,11 +14,24 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of these nodes; a later one of the same role and id replaces an earlier one.
     pub fn new(records: impl IntoIterator<Item = NodeRecord>) -> Self {
-        let mut roles = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for record in records {
-            roles.entry(record.role).or_default().insert(record.id.clone(), Arc::new(record));
+        let mut snapshot = Self::default();
+        records.into_iter().for_each(|record| snapshot.insert(record));
+        snapshot
+    }
+
+    /// Adds a node, or replaces the one of its role and id.
+    pub(crate) fn insert(&mut self, record: NodeRecord) {
+        self.roles.entry(record.role).or_default().insert(record.id.clone(), Arc::new(record));
+    }
+
+    /// Takes a node out, if it is there.
+    pub(crate) fn remove(&mut self, role: Role, id: &str) {
+        if let Some(nodes) = self.roles.get_mut(&role) {
+            nodes.remove(id);
+            if nodes.is_empty() {
+                self.roles.remove(&role);
+            }
         }
-        Self { roles }
     }
 
     /// All nodes.

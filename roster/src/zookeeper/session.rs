@@ -1,0 +1,102 @@
+//! The life of the session: connected, disconnected, expired, and the next one.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use zookeeper_client::{Client, Connector, SessionState};
+
+use super::{
+    ZooKeeperOptions,
+    core::{Connection, Core},
+    nodes,
+    pause::Pause,
+};
+use crate::Snapshot;
+
+/// Keeps a session until the roster ends; with it everything that belongs to the session ends too.
+pub(super) async fn run(core: Arc<Core>, options: ZooKeeperOptions) {
+    let sessions = sessions(&core, &options);
+    core.ended.run_until_cancelled(sessions).await;
+    core.disconnect();
+}
+
+async fn sessions(core: &Core, options: &ZooKeeperOptions) {
+    // The client's own pauses grow without a useful bound, so it tries each server once and the rest is ours.
+    let mut connector = Client::connector().with_session_timeout(options.session_timeout).with_fail_eagerly();
+    if !options.user.is_empty() {
+        connector =
+            connector.with_auth("digest", format!("{}:{}", options.user, options.password).as_bytes());
+    }
+    let (cluster, mut pause) = (options.cluster(), Pause::default());
+    // Kept over sessions: it is shown until the next listing is complete.
+    let mut shown = Snapshot::default();
+    let mut established = 0;
+    loop {
+        if let Some(client) = connect(connector.clone(), &cluster).await {
+            established += 1;
+            greet(core, options, &client, established);
+            serve(core, client, established, &mut shown).await;
+        }
+        pause.wait().await;
+    }
+}
+
+async fn connect(connector: Connector, cluster: &str) -> Option<Client> {
+    match connector.connect(cluster).await {
+        Ok(client) => Some(client),
+        Err(error) => {
+            metrics::counter!("phalanx_roster_failed_connects_total").increment(1);
+            tracing::warn!(%error, servers = cluster, "ZooKeeper cannot be reached; the next attempt follows");
+            None
+        }
+    }
+}
+
+fn greet(core: &Core, options: &ZooKeeperOptions, client: &Client, number: u64) {
+    let granted = client.session_timeout();
+    metrics::counter!("phalanx_roster_sessions_total").increment(1);
+    tracing::info!(session = %client.session_id(), number, ?granted, "a session with ZooKeeper has begun");
+    if granted != options.session_timeout {
+        let asked = options.session_timeout;
+        tracing::warn!(
+            ?asked,
+            ?granted,
+            "ZooKeeper grants another session time-out; set this one, or its ticks"
+        );
+    }
+    core.granted(granted);
+}
+
+/// Follows one session until it has expired.
+async fn serve(core: &Core, client: Client, session: u64, shown: &mut Snapshot) {
+    let mut states = client.state_watcher();
+    let mut state = states.peek_state();
+    loop {
+        match state {
+            SessionState::SyncConnected => {
+                let lost = CancellationToken::new();
+                let connection = Arc::new(Connection { client: client.clone(), session, lost });
+                core.connect(connection.clone());
+                // Following never ends by itself. A change that passed unseen counts as a loss too.
+                tokio::select! {
+                    biased;
+                    next = states.changed() => state = next,
+                    () = nodes::follow(core, &connection, shown) => {}
+                }
+                core.disconnect();
+            }
+            SessionState::Disconnected | SessionState::ConnectedReadOnly => {
+                tracing::warn!("the connection to ZooKeeper is lost; the session goes on for a while");
+                state = states.changed().await;
+            }
+            SessionState::AuthFailed => {
+                tracing::error!("ZooKeeper refuses user and password");
+                return;
+            }
+            SessionState::Expired | SessionState::Closed => {
+                tracing::warn!(%state, "the session with ZooKeeper has ended; the next one registers everything again");
+                return;
+            }
+        }
+    }
+}
