@@ -1,5 +1,7 @@
 //! Rosters on a ZooKeeper that the test may treat badly.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
+
+mod forwarder;
 
 use std::{
     future::Future,
@@ -15,6 +17,8 @@ use servers::ZooKeeper;
 use tokio::{sync::OnceCell, time::timeout};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 use zookeeper_client::Client;
+
+pub use forwarder::Forwarder;
 
 /// How long a test waits for what must come; a session of [`SESSION`] can expire several times in it.
 pub const BUDGET: Duration = Duration::from_secs(30);
