@@ -274,14 +274,28 @@ async fn a_server_that_freezes_is_waited_for() {
 
 #[tokio::test]
 async fn the_session_ends_with_the_last_handle() {
-    let bench = Bench::new().await;
-    let registration = bench.cut_off.register(spear("s", 5)).await.expect("the place is free");
-    seen(&bench.witness, "the node", shows("s", 5)).await;
-    drop(bench.cut_off);
-    let state = registration.set_state(NodeState::Draining).await;
-    state.expect("a handle keeps the session");
+    let server = ZooKeeper::start().await;
+    let roster = connect(&options(vec![server.address()])).await;
+    let registration = roster.register(spear("s", 5)).await.expect("the place is free");
+    let leader = within("the leader", roster.elect("e", "n0")).await.expect("nobody else");
+    drop(roster);
+    registration.set_state(NodeState::Draining).await.expect("a handle keeps the session");
+    assert_eq!(sessions(&server).await, 1);
     drop(registration);
+    assert!(!leader.lost().is_cancelled());
     let started = Instant::now();
-    seen(&bench.witness, "its leaving", empty).await;
+    drop(leader);
+    within("the end of the session", async {
+        while sessions(&server).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert!(started.elapsed() < SESSION / 2, "it has been closed, and has not expired");
+}
+
+async fn sessions(server: &ZooKeeper) -> u64 {
+    let text = server.command("mntr").await;
+    let line = text.lines().find_map(|line| line.strip_prefix("zk_global_sessions"));
+    line.and_then(|number| number.trim().parse().ok()).expect("mntr counts sessions")
 }

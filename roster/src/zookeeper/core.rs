@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{runtime::Handle, sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher};
 
 use super::{ZooKeeperOptions, layout::Layout, standing::Standing};
 use crate::{RosterError, Snapshot};
@@ -20,7 +22,7 @@ use crate::{RosterError, Snapshot};
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// The session's number in this process, from 1.
+    /// The session's number, greater than that of an earlier one.
     pub(super) session: u64,
     /// Cancelled when the connection is lost, or the session with it.
     pub(super) lost: CancellationToken,
@@ -76,7 +78,7 @@ impl Core {
         self.session_timeout_ms.load(Ordering::Relaxed)
     }
 
-    /// A number that no other registration of this roster has.
+    /// A number that no other registration or session of this roster has.
     pub(super) fn serial(&self) -> u64 {
         self.serials.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -128,6 +130,13 @@ impl Core {
     /// Makes a persistent node without content, and what it needs above it.
     pub(super) async fn make(&self, client: &Client, path: &str) -> Result<(), Error> {
         client.mkdir(path, &self.kind(CreateMode::Persistent)).await
+    }
+}
+
+/// Waits until what is watched has changed, or may have: the library's watcher panics where its client's task is gone.
+pub(super) async fn change(watcher: OneshotWatcher) {
+    if AssertUnwindSafe(watcher.changed()).catch_unwind().await.is_err() {
+        tracing::error!("a watch has ended without an event");
     }
 }
 

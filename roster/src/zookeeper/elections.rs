@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use zookeeper_client::Error;
 
 use super::{
-    core::{Connection, Core, unavailable},
+    core::{Connection, Core, change, unavailable},
     latch::{Latch, Rank},
     pause::Pause,
 };
@@ -62,13 +62,13 @@ async fn queue(latch: &mut Latch, connection: &Connection, content: &[u8]) -> Re
             Rank::First if connection.lost.is_cancelled() => return Ok(Turn::Disconnected),
             Rank::First => return Ok(Turn::Won),
             Rank::Behind(other) => {
-                let change = match connection.client.get_and_watch_data(&other).await {
-                    Ok((_, _, change)) => change,
+                let watcher = match connection.client.get_and_watch_data(&other).await {
+                    Ok((_, _, watcher)) => watcher,
                     Err(Error::NoNode) => continue,
                     Err(error) => return Err(error),
                 };
                 tokio::select! {
-                    _ = change.changed() => {}
+                    () = change(watcher) => {}
                     () = connection.lost.cancelled() => return Ok(Turn::Disconnected),
                 }
             }
@@ -117,8 +117,8 @@ impl Seat {
 /// Returns once the latch is gone, or it cannot be told.
 async fn holds(latch: &Latch, connection: &Connection) {
     let path = latch.path();
-    while let Ok((_, _, change)) = connection.client.get_and_watch_data(&path).await {
-        change.changed().await;
+    while let Ok((_, _, watcher)) = connection.client.get_and_watch_data(&path).await {
+        change(watcher).await;
     }
 }
 

@@ -13,7 +13,7 @@ use wire::{Incarnation, NodeRecord, NodeState, Role};
 use zookeeper_client::Error;
 
 use super::{
-    core::{Connection, Core, unavailable},
+    core::{Connection, Core, change, unavailable},
     pause::Pause,
     place::{self, Refused},
 };
@@ -172,13 +172,13 @@ impl Member {
     async fn hold(&self, connection: &Connection) -> Result<Held, Refused> {
         let path = self.core.layout.node(self.role, &self.id);
         match connection.client.get_and_watch_data(&path).await {
-            Ok((data, stat, change)) => {
+            Ok((data, stat, watcher)) => {
                 let record = self.record.lock().await.clone();
                 let content = serde_json::from_slice::<NodeRecord>(&data).ok();
                 if connection.owns(&stat) && content.as_ref() == Some(&record) {
                     self.core.standing.placed(self.serial, connection.session);
                     tokio::select! {
-                        _ = change.changed() => {}
+                        () = change(watcher) => {}
                         () = connection.lost.cancelled() => {}
                     }
                     return Ok(Held::Changed);

@@ -7,6 +7,9 @@ use crate::{
     path::{check_part, check_path},
 };
 
+/// The shortest session time-out: a connection has two fifths of it to come about.
+const SHORTEST: Duration = Duration::from_millis(500);
+
 /// How to reach ZooKeeper, and where the cluster lies in it.
 #[derive(Clone)]
 pub struct ZooKeeperOptions {
@@ -81,8 +84,8 @@ impl ZooKeeperOptions {
             return invalid("user and password: give both, or neither".into());
         }
         let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
-        if self.session_timeout < Duration::from_millis(1) || self.session_timeout > longest {
-            return invalid("session_timeout: must be from 1 ms to 24 days".into());
+        if self.session_timeout < SHORTEST || self.session_timeout > longest {
+            return invalid("session_timeout: must be from 500 ms to 24 days".into());
         }
         if self.operation_timeout.is_zero() {
             return invalid("operation_timeout: must be above 0".into());

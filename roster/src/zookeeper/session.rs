@@ -15,9 +15,22 @@ use crate::Snapshot;
 
 /// Keeps a session until the roster ends; with it everything that belongs to the session ends too.
 pub(super) async fn run(core: Arc<Core>, options: ZooKeeperOptions) {
-    let sessions = sessions(&core, &options);
-    core.ended.run_until_cancelled(sessions).await;
-    core.disconnect();
+    let options = Arc::new(options);
+    loop {
+        let (own, options) = (core.clone(), options.clone());
+        let task = tokio::spawn(async move {
+            own.ended.run_until_cancelled(sessions(&own, &options)).await;
+        });
+        let ended = task.await;
+        core.disconnect();
+        match ended {
+            // A roster that follows nothing any more, and does not say so, would be worse.
+            Err(error) if error.is_panic() => {
+                tracing::error!("following ZooKeeper has panicked; another session begins");
+            }
+            _ => return,
+        }
+    }
 }
 
 async fn sessions(core: &Core, options: &ZooKeeperOptions) {
@@ -30,12 +43,11 @@ async fn sessions(core: &Core, options: &ZooKeeperOptions) {
     let (cluster, mut pause) = (options.cluster(), Pause::default());
     // Kept over sessions: it is shown until the next listing is complete.
     let mut shown = Snapshot::default();
-    let mut established = 0;
     loop {
         if let Some(client) = connect(connector.clone(), &cluster).await {
-            established += 1;
-            greet(core, options, &client, established);
-            serve(core, client, established, &mut shown).await;
+            let number = core.serial();
+            greet(core, options, &client, number);
+            serve(core, client, number, &mut shown).await;
         }
         pause.wait().await;
     }
