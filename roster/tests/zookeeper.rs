@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use roster::{Health, Roster, RosterError, Version, ZooKeeperOptions, conformance::Fixture};
-use wire::{Incarnation, NodeState, Role};
+use wire::NodeState;
 use zookeeper_client::{Acls, CreateMode};
 
 use support::{connect, delete, fresh_root, options, plain, seen, shared, shows, spear, within};
@@ -233,80 +233,4 @@ async fn only_the_user_may_read_and_write() {
         assert_eq!(refused, zookeeper_client::Error::NoAuth, "{path}");
     }
     assert_eq!(one.read("/w").await.expect("a read"), Some((b"2".to_vec(), Version(1))));
-}
-
-/// Two processes' worth of sessions register the same node, each with several starts at once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_starts_at_once_the_newest_stays() {
-    const STARTS: u64 = 12;
-    let cluster = Cluster::new().await;
-    let mut rosters = Vec::new();
-    for _ in 0..4 {
-        rosters.push(connect(&cluster.options).await);
-    }
-    let history = plain(&cluster.options.servers[0]).await;
-    for round in 0..8_u64 {
-        let id = format!("s{round}");
-        let path = cluster.path(&format!("/nodes/spear/{id}"));
-        let watched = tokio::spawn(never_older(history.clone(), path, STARTS));
-        let starts: Vec<_> = (1..=STARTS)
-            .map(|number| {
-                // Another order in each round, and not one session after the other.
-                let incarnation = (number * 5 + round * 7) % STARTS + 1;
-                let (roster, record) = (rosters[(incarnation % 4) as usize].clone(), spear(&id, incarnation));
-                tokio::spawn(async move { (incarnation, roster.register(record).await) })
-            })
-            .collect();
-        let mut registered = Vec::new();
-        for start in starts {
-            let (incarnation, answer) = within("an answer", start).await.expect("it runs");
-            match answer {
-                Ok(registration) => registered.push((incarnation, registration)),
-                Err(RosterError::Superseded { newer, .. }) => assert!(newer > Incarnation(incarnation)),
-                Err(other) => panic!("{other}"),
-            }
-        }
-        for (incarnation, registration) in &registered {
-            let superseded = registration.superseded();
-            if *incarnation == STARTS {
-                assert!(!superseded.is_cancelled());
-            } else {
-                within("the end of an older start", superseded.cancelled_owned()).await;
-                let refused = registration.set_state(NodeState::Draining).await.expect_err("it is older");
-                assert!(matches!(refused, RosterError::Superseded { .. }), "{refused}");
-            }
-        }
-        for roster in &rosters {
-            seen(roster, "the newest", shows(&id, STARTS)).await;
-        }
-        within("the newest", watched).await.expect("nothing older came after something newer");
-        // All older ones leave; the newest must not feel it.
-        registered.retain(|(incarnation, _)| *incarnation == STARTS);
-        let (_, newest) = registered.pop().expect("the newest is there");
-        newest.set_state(NodeState::Draining).await.expect("it has its place");
-        let draining = |snapshot: &roster::Snapshot| {
-            snapshot.get(Role::Spear, &id).is_some_and(|node| node.state == NodeState::Draining)
-        };
-        seen(&rosters[0], "its state", draining).await;
-        newest.leave().await;
-    }
-}
-
-/// Panics where an older start follows a newer one; returns at the newest.
-async fn never_older(client: zookeeper_client::Client, path: String, newest: u64) {
-    let mut last = 0;
-    loop {
-        let (stat, change) = client.check_and_watch_stat(&path).await.expect("the server runs");
-        if stat.is_some()
-            && let Ok((data, _)) = client.get_data(&path).await
-        {
-            let record: wire::NodeRecord = serde_json::from_slice(&data).expect("a record");
-            assert!(record.incarnation.0 >= last, "{} came after {last}", record.incarnation.0);
-            last = record.incarnation.0;
-            if last == newest {
-                return;
-            }
-        }
-        change.changed().await;
-    }
 }

@@ -1,16 +1,16 @@
-//! Connections are lost, sessions expire, the server stops: what stays and what comes back.
+//! Connections are lost, sessions expire: what stays and what comes back.
 
 mod support;
 
 use std::time::{Duration, Instant};
 
-use roster::{Health, Roster, RosterError, Snapshot, Version, ZooKeeperOptions, ZooKeeperRoster};
+use roster::{Health, Roster, RosterError, Snapshot, ZooKeeperOptions, ZooKeeperRoster};
 use servers::ZooKeeper;
 use wire::{NodeState, Role};
 use zookeeper_client::Client;
 
 use support::{
-    Forwarder, SESSION, connect, fresh_root, good, open, options, plain, seen, shared, shows, spear, suspect,
+    Forwarder, SESSION, connect, fresh_root, good, options, plain, seen, shared, shows, spear, suspect,
     within,
 };
 
@@ -171,105 +171,6 @@ async fn an_older_start_that_comes_back_gives_way() {
         assert!(!newer.superseded().is_cancelled());
         newer.set_state(NodeState::Draining).await.expect("it has its place");
     }
-}
-
-#[tokio::test]
-async fn a_server_that_starts_later_is_found() {
-    let mut server = ZooKeeper::start().await;
-    server.kill().await;
-    let options =
-        ZooKeeperOptions { operation_timeout: Duration::from_millis(300), ..options(vec![server.address()]) };
-    let roster = open(&options);
-    let candidate = roster.clone();
-    let elected = tokio::spawn(async move { candidate.elect("e", "n0").await });
-    for _ in 0..2 {
-        let refused = roster.register(spear("s", 1)).await.err().expect("nobody is there");
-        assert!(matches!(refused, RosterError::Unavailable(_)), "{refused}");
-    }
-    let refused = roster.read("/w").await.expect_err("nobody is there");
-    assert!(matches!(refused, RosterError::Unavailable(_)), "{refused}");
-    assert_ne!(*roster.health().borrow(), Health::Good);
-    assert!(!elected.is_finished(), "it waits without bound");
-
-    server.start_again().await;
-    good(&roster).await;
-    let registration = roster.register(spear("s", 1)).await.expect("the place is free");
-    seen(&roster, "the node", shows("s", 1)).await;
-    within("the election", elected).await.expect("it runs").expect("nobody else");
-    // What the first two calls may have left to do takes nothing from the third.
-    let marker = roster.register(spear("marker", 1)).await.expect("the place is free");
-    seen(&roster, "the marker", shows("marker", 1)).await;
-    assert!(shows("s", 1)(&roster.watch().borrow()));
-    drop((registration, marker));
-}
-
-#[tokio::test]
-async fn a_server_that_is_killed_comes_back_with_everything() {
-    let mut server = ZooKeeper::start().await;
-    let options = options(vec![server.address()]);
-    let (one, other) = (connect(&options).await, connect(&options).await);
-    let registration = one.register(spear("s", 5)).await.expect("the place is free");
-    let second = other.register(spear("t", 6)).await.expect("the place is free");
-    one.create("/w", b"1").await.expect("it is free");
-    one.write("/w", b"2", Version(0)).await.expect("nobody else writes");
-    seen(&one, "both", |snapshot| snapshot.nodes().count() == 2).await;
-    seen(&other, "both", |snapshot| snapshot.nodes().count() == 2).await;
-
-    // Once within the session time-out, once far beyond it.
-    for away in [Duration::ZERO, SESSION * 3] {
-        let leader = within("the leader", one.elect("e", "n0")).await.expect("nobody else");
-        let mut shown = one.watch();
-        server.kill().await;
-        suspect(&one).await;
-        within("the doubt", leader.lost().cancelled_owned()).await;
-        tokio::time::sleep(away).await;
-        assert_eq!(shown.borrow_and_update().nodes().count(), 2, "the last good snapshot stays");
-        server.start_again().await;
-        for roster in [&one, &other] {
-            good(roster).await;
-            seen(roster, "both", |snapshot| shows("s", 5)(snapshot) && shows("t", 6)(snapshot)).await;
-        }
-        assert_eq!(one.read("/w").await.expect("a read"), Some((b"2".to_vec(), Version(1))));
-    }
-    // No old session takes the new nodes with it.
-    tokio::time::sleep(SESSION * 2).await;
-    for roster in [&one, &other] {
-        assert!(shows("s", 5)(&roster.watch().borrow()) && shows("t", 6)(&roster.watch().borrow()));
-    }
-    for handle in [registration, second] {
-        handle.set_state(NodeState::Draining).await.expect("its handle is as good as before");
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_freezes_is_waited_for() {
-    let server = ZooKeeper::start().await;
-    let options = options(vec![server.address()]);
-    let (one, other) = (connect(&options).await, connect(&options).await);
-    let registration = one.register(spear("s", 5)).await.expect("the place is free");
-    seen(&other, "the node", shows("s", 5)).await;
-
-    // Thawed as soon as the connection is lost, at two fifths of the time-out; then long after the client gave up.
-    for away in [Duration::ZERO, SESSION * 2] {
-        let leader = within("the leader", one.elect("e", "n0")).await.expect("nobody else");
-        let cut_off = one.clone();
-        server.freeze();
-        // A candidate whose latch is made while nothing answers.
-        let candidate = tokio::spawn(async move { cut_off.elect("frozen", "n0").await });
-        suspect(&one).await;
-        within("the doubt", leader.lost().cancelled_owned()).await;
-        tokio::time::sleep(away).await;
-        assert!(shows("s", 5)(&other.watch().borrow()), "the last good snapshot stays");
-        server.thaw();
-        good(&one).await;
-        good(&other).await;
-        seen(&other, "the same start", shows("s", 5)).await;
-        // It has left no second latch that blocks it, or others after it.
-        drop(within("the candidate", candidate).await.expect("it runs").expect("nobody else"));
-        drop(within("the next", other.elect("frozen", "n1")).await.expect("nobody leads"));
-    }
-    assert!(!registration.superseded().is_cancelled());
-    registration.set_state(NodeState::Draining).await.expect("its handle is as good as before");
 }
 
 #[tokio::test]

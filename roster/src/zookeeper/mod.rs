@@ -10,7 +10,8 @@
 //! | `standing.rs` | when the roster is good |
 //! | `nodes.rs` | the snapshot |
 //! | `place.rs` | how a node's place is taken, kept and left; why a newer start always wins |
-//! | `members.rs` | registrations |
+//! | `member.rs` | one registration, which keeps its place |
+//! | `members.rs` | all registrations of this process |
 //! | `latch.rs` `elections.rs` | a candidate's node, and the queue |
 //! | `records.rs` | persistent nodes |
 //! | `pause.rs` | the pause between two attempts |
@@ -23,6 +24,7 @@ mod core;
 mod elections;
 mod latch;
 mod layout;
+mod member;
 mod members;
 mod nodes;
 mod options;

@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-const FIRST: Duration = Duration::from_millis(100);
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Doubles from 100 ms to 2 s; each pause is drawn from half of it to all of it, so that processes do not act in step.
+/// Doubles from 50 ms to 2 s, and each is lengthened by a random part, so that processes do not act in step.
 #[derive(Debug)]
 pub(super) struct Pause {
-    next: Duration,
+    pauses: ExponentialBackoff,
     ended: Option<Instant>,
 }
 
 impl Default for Pause {
     fn default() -> Self {
-        Self { next: FIRST, ended: None }
+        Self { pauses: pauses(), ended: None }
     }
 }
 
@@ -22,11 +24,18 @@ impl Pause {
     /// Waits. Begins anew where all went well for longer than the longest pause.
     pub(super) async fn wait(&mut self) {
         if self.ended.is_some_and(|ended| ended.elapsed() > LONGEST) {
-            self.next = FIRST;
+            self.pauses = pauses();
         }
-        let jitter = rand::random_range(0.5..=1.0);
-        tokio::time::sleep(self.next.mul_f64(jitter)).await;
-        self.next = (self.next * 2).min(LONGEST);
+        tokio::time::sleep(self.pauses.next().unwrap_or(LONGEST)).await;
         self.ended = Some(Instant::now());
     }
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST)
+        .with_max_delay(LONGEST)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{Client, Connector, SessionState};
+use zookeeper_client::{Client, SessionState};
 
 use super::{
     ZooKeeperOptions,
@@ -43,24 +43,24 @@ async fn sessions(core: &Core, options: &ZooKeeperOptions) {
     let (cluster, mut pause) = (options.cluster(), Pause::default());
     // Kept over sessions: it is shown until the next listing is complete.
     let mut shown = Snapshot::default();
+    let mut told = false;
     loop {
-        if let Some(client) = connect(connector.clone(), &cluster).await {
-            let number = core.serial();
-            greet(core, options, &client, number);
-            serve(core, client, number, &mut shown).await;
+        match connector.clone().connect(&cluster).await {
+            Ok(client) => {
+                told = false;
+                let number = core.serial();
+                greet(core, options, &client, number);
+                serve(core, client, number, &mut shown).await;
+            }
+            Err(error) => {
+                metrics::counter!("phalanx_roster_failed_connects_total").increment(1);
+                // Once is enough, for as long as it lasts.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, servers = cluster, "ZooKeeper cannot be reached; trying on");
+                }
+            }
         }
         pause.wait().await;
-    }
-}
-
-async fn connect(connector: Connector, cluster: &str) -> Option<Client> {
-    match connector.connect(cluster).await {
-        Ok(client) => Some(client),
-        Err(error) => {
-            metrics::counter!("phalanx_roster_failed_connects_total").increment(1);
-            tracing::warn!(%error, servers = cluster, "ZooKeeper cannot be reached; the next attempt follows");
-            None
-        }
     }
 }
 
