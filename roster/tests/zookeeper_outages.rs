@@ -4,11 +4,11 @@ mod support;
 
 use std::time::Duration;
 
-use roster::{Health, Roster, RosterError, Version, ZooKeeperOptions};
+use roster::{Health, Roster, RosterError, Snapshot, Version, ZooKeeperOptions};
 use servers::ZooKeeper;
 use wire::NodeState;
 
-use support::{SESSION, connect, good, open, options, seen, shows, spear, suspect, within};
+use support::{SESSION, always, connect, good, open, options, plain, seen, shows, spear, suspect, within};
 
 #[tokio::test]
 async fn a_server_that_starts_later_is_found() {
@@ -42,37 +42,46 @@ async fn a_server_that_starts_later_is_found() {
 
 #[tokio::test]
 async fn a_server_that_is_killed_comes_back_with_everything() {
+    let session = SESSION * 2;
     let mut server = ZooKeeper::start().await;
-    let options = options(vec![server.address()]);
+    let options = ZooKeeperOptions { session_timeout: session, ..options(vec![server.address()]) };
     let (one, other) = (connect(&options).await, connect(&options).await);
     let registration = one.register(spear("s", 5)).await.expect("the place is free");
     let second = other.register(spear("t", 6)).await.expect("the place is free");
     one.create("/w", b"1").await.expect("it is free");
     one.write("/w", b"2", Version(0)).await.expect("nobody else writes");
-    seen(&one, "both", |snapshot| snapshot.nodes().count() == 2).await;
-    seen(&other, "both", |snapshot| snapshot.nodes().count() == 2).await;
+    let both = |snapshot: &Snapshot| shows("s", 5)(snapshot) && shows("t", 6)(snapshot);
+    for roster in [&one, &other] {
+        seen(roster, "both", both).await;
+    }
+    let steady = [always(&one, both), always(&other, both)];
 
-    // Once within the session time-out, once far beyond it.
-    for away in [Duration::ZERO, SESSION * 3] {
+    // Once within the session time-out, once until the clients have given their sessions up.
+    for away in [Duration::ZERO, session * 7 / 4] {
         let leader = within("the leader", one.elect("e", "n0")).await.expect("nobody else");
-        let mut shown = one.watch();
         server.kill().await;
         suspect(&one).await;
         within("the doubt", leader.lost().cancelled_owned()).await;
         tokio::time::sleep(away).await;
-        assert_eq!(shown.borrow_and_update().nodes().count(), 2, "the last good snapshot stays");
         server.start_again().await;
         for roster in [&one, &other] {
             good(roster).await;
-            seen(roster, "both", |snapshot| shows("s", 5)(snapshot) && shows("t", 6)(snapshot)).await;
         }
         assert_eq!(one.read("/w").await.expect("a read"), Some((b"2".to_vec(), Version(1))));
     }
-    // No old session takes the new nodes with it.
-    tokio::time::sleep(SESSION * 2).await;
-    for roster in [&one, &other] {
-        assert!(shows("s", 5)(&roster.watch().borrow()) && shows("t", 6)(&roster.watch().borrow()));
-    }
+    // The nodes are of the new sessions: none goes with an old one.
+    let client = plain(&server.address()).await;
+    let owners = async || {
+        let (s, t) = tokio::join!(
+            client.get_data("/phalanx/nodes/spear/s"),
+            client.get_data("/phalanx/nodes/spear/t")
+        );
+        [s.expect("it is there").1.czxid, t.expect("it is there").1.czxid]
+    };
+    let before = owners().await;
+    tokio::time::sleep(session * 3 / 2).await;
+    assert_eq!(owners().await, before);
+    assert!(steady.iter().all(|watching| !watching.is_finished()), "a snapshot has flapped");
     for handle in [registration, second] {
         handle.set_state(NodeState::Draining).await.expect("its handle is as good as before");
     }

@@ -40,7 +40,9 @@ async fn sessions(core: &Core, options: &ZooKeeperOptions) {
         connector =
             connector.with_auth("digest", format!("{}:{}", options.user, options.password).as_bytes());
     }
-    let (cluster, mut pause) = (options.cluster(), Pause::default());
+    // A restarted ZooKeeper gives the old sessions their whole time once more. Whoever is back before that replaces its own
+    // nodes without a gap, so that the others never see a cluster that is half empty.
+    let (cluster, mut pause) = (options.cluster(), Pause::up_to(options.session_timeout / 4));
     // Kept over sessions: it is shown until the next listing is complete.
     let mut shown = Snapshot::default();
     let mut told = false;

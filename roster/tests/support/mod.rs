@@ -14,7 +14,7 @@ use std::{
 
 use roster::{Health, Roster, Snapshot, ZooKeeperOptions, ZooKeeperRoster};
 use servers::ZooKeeper;
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{sync::OnceCell, task::JoinHandle, time::timeout};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 use zookeeper_client::Client;
 
@@ -103,6 +103,20 @@ pub fn spear(id: &str, incarnation: u64) -> NodeRecord {
 /// Whether this start of this spear is shown.
 pub fn shows(id: &str, incarnation: u64) -> impl Fn(&Snapshot) -> bool {
     move |snapshot| snapshot.incarnation(Role::Spear, id) == Some(Incarnation(incarnation))
+}
+
+/// Fails as soon as the roster shows anything else.
+pub fn always(roster: &impl Roster, right: impl Fn(&Snapshot) -> bool + Send + 'static) -> JoinHandle<()> {
+    let mut shown = roster.watch();
+    tokio::spawn(async move {
+        loop {
+            let snapshot = shown.borrow_and_update().clone();
+            assert!(right(&snapshot), "{snapshot:?}");
+            if shown.changed().await.is_err() {
+                return;
+            }
+        }
+    })
 }
 
 /// A client of the test's own, that no test disturbs by expiring it.
