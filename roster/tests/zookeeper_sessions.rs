@@ -134,8 +134,16 @@ async fn an_expired_session_is_followed_by_another() {
     drop(holds);
     let won = within("who waited", waits).await.expect("it runs").expect("it takes part again");
     assert!(!won.lost().is_cancelled());
-    registration.leave().await;
-    seen(&bench.witness, "its leaving", empty).await;
+
+    bench.wire.cut();
+    suspect(&bench.cut_off).await;
+    let started = Instant::now();
+    tokio::join!(registration.leave(), won.resign());
+    assert!(started.elapsed() < bench.options.operation_timeout, "who stops does not wait for a lost roster");
+    seen(&bench.witness, "its expiry", empty).await;
+    bench.wire.mend();
+    good(&bench.cut_off).await;
+    seen(&bench.cut_off, "an empty cluster", empty).await;
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWa
 use super::{ZooKeeperOptions, layout::Layout, standing::Standing};
 use crate::{RosterError, Snapshot};
 
+/// How long one who leaves waits for a connection that is lost: most come back within this.
+const RETURN: Duration = Duration::from_secs(1);
+
 /// One connection of one session.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -109,6 +112,20 @@ impl Core {
     /// As [`Core::connected`], for one who answers somebody.
     pub(super) async fn reach(&self) -> Result<Arc<Connection>, RosterError> {
         self.connected().await.ok_or_else(|| RosterError::Unavailable("it has been closed".into()))
+    }
+
+    /// Waits until what was asked for is done, as long as it can be: a node that stops must not hang on a roster that is away.
+    pub(super) async fn parting(&self, done: &CancellationToken) {
+        let reachable = async {
+            while let Ok(Some(connection)) = time::timeout(RETURN, self.connected()).await {
+                connection.lost.cancelled().await;
+            }
+        };
+        tokio::select! {
+            () = done.cancelled() => {}
+            () = reachable => {}
+            () = time::sleep(self.operation_timeout) => {}
+        }
     }
 
     /// Bounds an operation, the wait for a connection included.

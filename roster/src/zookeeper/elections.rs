@@ -130,7 +130,7 @@ impl Leadership for Seat {
 
     async fn resign(self: Box<Self>) {
         self.lost.cancel();
-        let _ = tokio::time::timeout(self.core.operation_timeout, self.free.cancelled()).await;
+        self.core.parting(&self.free).await;
     }
 }
 

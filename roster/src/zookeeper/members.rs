@@ -103,9 +103,8 @@ impl Registration for Seat {
 
     async fn leave(self: Box<Self>) {
         self.member.closed.cancel();
-        let done = self.member.done.clone();
         // Beyond that, it goes on in the background, or ends with the session.
-        let _ = tokio::time::timeout(self.member.core.operation_timeout, done.cancelled()).await;
+        self.member.core.parting(&self.member.done).await;
     }
 }
 

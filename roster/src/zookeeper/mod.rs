@@ -49,7 +49,7 @@ pub use options::ZooKeeperOptions;
 /// A roster on ZooKeeper, version 3.6 or newer. Clones share one session.
 ///
 /// It may be opened before ZooKeeper runs and outlives each of its stops: until the first session, and whenever there is
-/// no connection, it is [`Health::Suspect`]. Operations then wait for up to `operation_timeout` and fail with
+/// no connection, it is [`Health::Suspect`]; its snapshot is empty until the first listing. Operations then wait for up to `operation_timeout` and fail with
 /// [`RosterError::Unavailable`]; so does [`Roster::register`], which may be called again. [`Roster::elect`] waits on.
 ///
 /// The session ends, and with it registrations and leaderships, when the last clone and the last handle are dropped.
