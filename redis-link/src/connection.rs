@@ -15,7 +15,7 @@ use redis::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{LinkError, RedisOptions, options::host_and_port};
+use crate::{LinkError, Mode, RedisOptions, options::host_and_port};
 
 /// What a connection that others take no part in may take in without being asked: hints, the loss of the connection.
 pub type OnPush = Box<dyn Fn(PushInfo) + Send + Sync>;
@@ -38,14 +38,24 @@ pub(crate) enum Login {
 }
 
 impl Connection {
-    /// Opens one, within the options' `connect_timeout`.
+    /// Opens one, within the options' `connect_timeout`. With Sentinel, a server that is not the primary is refused.
     pub(crate) async fn open(
         options: &RedisOptions,
         address: Arc<str>,
         login: Login,
         on_push: Option<OnPush>,
     ) -> Result<Self, LinkError> {
-        let opening = Self::open_unbounded(options, address.clone(), login, on_push);
+        let opening = async {
+            let connection = Self::open_unbounded(options, address.clone(), login, on_push).await?;
+            // One that was replaced while it was frozen or cut off becomes a replica, and so does not serve.
+            if login == Login::Server
+                && options.mode == Mode::Sentinel
+                && !connection.is_primary(options.connect_timeout).await?
+            {
+                return Err(LinkError::Unavailable(format!("{address} is not the primary")));
+            }
+            Ok(connection)
+        };
         timeout(options.connect_timeout, opening).await.map_err(|_| LinkError::late(&address))?
     }
 

@@ -89,7 +89,8 @@ impl Drop for Attempt<'_> {
     }
 }
 
-fn pause(failures: u32) -> Duration {
+/// How long to pause after so many failures in a row: about 50 ms after the first, doubling to 1 s, with jitter.
+pub fn pause(failures: u32) -> Duration {
     let whole = PAUSE_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE_MAX);
     whole.mul_f64(rand::rng().random_range(0.5..=1.0))
 }

@@ -31,6 +31,7 @@ mod topology;
 pub use call::{Call, Wait};
 pub use connection::{Connection, OnPush};
 pub use error::LinkError;
+pub use gate::pause;
 pub use link::Link;
 pub use options::{Mode, RedisOptions};
 pub use redis;

@@ -8,11 +8,11 @@ use std::sync::{
 use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
-    LinkError, Mode, RedisOptions,
+    LinkError, RedisOptions,
     connection::{Connection, Login},
     gate::Gate,
     topology::Topology,
@@ -98,17 +98,7 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Connection, LinkError> {
-        let within = self.options.connect_timeout;
-        let opening = async {
-            let connection =
-                Connection::open(&self.options, self.address.clone(), Login::Server, None).await?;
-            // A primary that was replaced while it was frozen or cut off becomes a replica, and so does not serve.
-            if self.options.mode == Mode::Sentinel && !connection.is_primary(within).await? {
-                return Err(LinkError::Unavailable(format!("{} is not the primary", self.address)));
-            }
-            Ok(connection)
-        };
-        timeout(within, opening).await.map_err(|_| LinkError::late(&self.address))?
+        Connection::open(&self.options, self.address.clone(), Login::Server, None).await
     }
 }
 

@@ -5,12 +5,14 @@
 //! | `lib.rs` | [`Relay`] and [`Subscription`] |
 //! | `numbering/` | [`Publisher`] numbers hints per target, [`Numbering`] finds repeats and holes |
 //! | `embedded.rs` | bounded queues within one process |
+//! | `redis/` | Redis Pub/Sub, a channel a node |
 //! | `faulty.rs` | a wrapper that drops, repeats, delays and reorders on purpose |
 //! | `conformance.rs` | what every implementation must do; each runs it in its tests |
 
 mod embedded;
 mod faulty;
 mod numbering;
+mod redis;
 
 pub mod conformance;
 
@@ -23,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 pub use embedded::EmbeddedRelay;
 pub use faulty::{Faults, FaultyRelay};
 pub use numbering::{Arrival, Numbering, Publisher};
+pub use redis::RedisRelay;
 
 /// One publication: bytes for one node.
 #[derive(Debug, Clone)]
