@@ -109,7 +109,7 @@ async fn a_primary_that_becomes_a_replica_and_keeps_its_connections() {
     let port = servers.replicas[0].port().to_string();
     servers.primary.command(&["REPLICAOF", "127.0.0.1", &port]).await;
     watched.is_down().await;
-    // The sentinels repair what was done behind their backs.
+    servers.primary.command(&["REPLICAOF", "NO", "ONE"]).await;
     watched.is_back().await;
     watched.flows().await;
 }
