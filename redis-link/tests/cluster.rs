@@ -6,11 +6,26 @@ use std::{collections::HashSet, time::Duration};
 
 use redis_link::{Call, Link, Mode, Wait, redis::cmd};
 use servers::{Redis, RedisCluster};
-use support::{add, each, get, link, one_replica, set, until_done};
+use support::{add, each, get, link, one_replica, set, until, until_done};
 
 /// Enough tags to be on all three primaries.
 fn tags() -> Vec<String> {
     (0..24).map(|number| format!("{{p{number:04}}}")).collect()
+}
+
+/// A cluster whose replicas have what their primaries have, so that they confirm.
+async fn start() -> RedisCluster {
+    let cluster = RedisCluster::start().await;
+    until("three replicas that follow", || async {
+        let mut following = 0;
+        for node in &cluster.nodes {
+            let says = node.command(&["INFO", "replication"]).await;
+            following += usize::from(says.contains("role:slave") && says.contains("master_link_status:up"));
+        }
+        following == 3
+    })
+    .await;
+    cluster
 }
 
 fn link_to(cluster: &RedisCluster) -> Link {
@@ -23,7 +38,7 @@ fn node<'a>(cluster: &'a RedisCluster, address: &str) -> &'a Redis {
 
 #[tokio::test]
 async fn a_run_is_one_round_trip_to_each_server() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start().await;
     let link = link_to(&cluster);
     let tags = tags();
     // All know the script afterwards.
@@ -42,7 +57,7 @@ async fn a_run_is_one_round_trip_to_each_server() {
 
 #[tokio::test]
 async fn each_server_confirms_for_itself() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start().await;
     let link = link_to(&cluster);
     let tags = tags();
     let all = || tags.iter().map(|tag| set(tag, "1")).collect::<Vec<_>>();
@@ -74,7 +89,7 @@ async fn each_server_confirms_for_itself() {
 
 #[tokio::test]
 async fn a_primary_that_is_killed_is_replaced() {
-    let mut cluster = RedisCluster::start().await;
+    let mut cluster = start().await;
     let link = link_to(&cluster);
     let tags = tags();
     let all = || tags.iter().map(|tag| add(tag, 1)).collect::<Vec<_>>();
@@ -89,7 +104,7 @@ async fn a_primary_that_is_killed_is_replaced() {
 
 #[tokio::test]
 async fn a_primary_that_is_frozen_is_replaced() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start().await;
     let link = link_to(&cluster);
     let former = link.owner("{p0001}").await.expect("a cluster");
     link.run(vec![set("{p0001}", "1")], one_replica()).await.expect("a replica confirms");
@@ -103,7 +118,7 @@ async fn a_primary_that_is_frozen_is_replaced() {
 
 #[tokio::test]
 async fn a_slot_on_its_way_is_followed() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start().await;
     let link = link_to(&cluster);
     let (here, there) = ("{p0001}:here", "{p0001}:there");
     link.run(vec![set(here, "1"), set(there, "2")], None).await.expect("a cluster");
@@ -148,7 +163,7 @@ async fn a_slot_on_its_way_is_followed() {
 
 #[tokio::test]
 async fn scripts_are_loaded_on_each_server() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start().await;
     let link = link_to(&cluster);
     let tags = tags();
     for round in 1..=2_i64 {

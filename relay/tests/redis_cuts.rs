@@ -20,6 +20,21 @@ fn behind_sentinel(servers: &Replicated) -> RedisRelay {
     redis_support::relay(Mode::Sentinel, servers.sentinel_addresses(), PREFIX, 256)
 }
 
+/// A cluster whose replicas have what their primaries have, so that they can replace them.
+async fn start_cluster() -> RedisCluster {
+    let cluster = RedisCluster::start().await;
+    until("three replicas that follow", || async {
+        let mut following = 0;
+        for node in &cluster.nodes {
+            let says = node.command(&["INFO", "replication"]).await;
+            following += usize::from(says.contains("role:slave") && says.contains("master_link_status:up"));
+        }
+        following == 3
+    })
+    .await;
+    cluster
+}
+
 fn in_cluster(cluster: &RedisCluster) -> RedisRelay {
     redis_support::relay(Mode::Cluster, cluster.addresses(), PREFIX, 256)
 }
@@ -116,7 +131,7 @@ async fn a_primary_that_becomes_a_replica_and_keeps_its_connections() {
 
 #[tokio::test]
 async fn a_primary_of_a_cluster_that_is_killed() {
-    let mut cluster = RedisCluster::start().await;
+    let mut cluster = start_cluster().await;
     let mut watched = Watched::begin(&in_cluster(&cluster), &in_cluster(&cluster)).await;
     let owner = owner(&cluster).await;
     cluster.nodes[owner].kill().await;
@@ -126,7 +141,7 @@ async fn a_primary_of_a_cluster_that_is_killed() {
 
 #[tokio::test]
 async fn a_primary_of_a_cluster_that_is_frozen() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start_cluster().await;
     let mut watched = Watched::begin(&in_cluster(&cluster), &in_cluster(&cluster)).await;
     let owner = owner(&cluster).await;
     cluster.nodes[owner].freeze();
@@ -138,7 +153,7 @@ async fn a_primary_of_a_cluster_that_is_frozen() {
 
 #[tokio::test]
 async fn a_slot_that_moves_to_another_server() {
-    let cluster = RedisCluster::start().await;
+    let cluster = start_cluster().await;
     let mut watched = Watched::begin(&in_cluster(&cluster), &in_cluster(&cluster)).await;
     let source = &cluster.nodes[owner(&cluster).await];
     let slot = source.command(&["CLUSTER", "KEYSLOT", CHANNEL]).await;

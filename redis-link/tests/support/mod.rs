@@ -87,3 +87,12 @@ where
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Waits until it is true.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, is_true: impl Fn() -> F) {
+    let began = Instant::now();
+    while !is_true().await {
+        assert!(began.elapsed() < BUDGET, "{what}: did not come within {BUDGET:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
