@@ -1,0 +1,53 @@
+-- Shared by scripts that need to know who is connected: put before them, see `script!` in mod.rs.
+-- What a start of a node wrote is dead when the node has entered again since, and is removed when it is met.
+
+-- By node: its newest incarnation. One table for the whole call: `enter` writes the same to every partition.
+local newest = {}
+
+local function is_dead(starts, node, incarnation)
+  local start = newest[node]
+  if not start then
+    start = tonumber(redis.call('HGET', starts, node) or '0')
+    newest[node] = start
+  end
+  return incarnation < start
+end
+
+-- The connections of a user, as a flat list: device, entry, device, entry.
+local function live_devices(presence, starts)
+  local held = redis.call('HGETALL', presence)
+  local live = {}
+  for i = 1, #held, 2 do
+    local incarnation, node = string.match(held[i + 1], '^(%d+) %d+ %d+ (.+)$')
+    if incarnation and is_dead(starts, node, tonumber(incarnation)) then
+      redis.call('HDEL', presence, held[i])
+    else
+      live[#live + 1] = held[i]
+      live[#live + 1] = held[i + 1]
+    end
+  end
+  return live
+end
+
+-- The routing version of a group, after dead interest was removed. `version` and `tidy` are the fields rv and en of
+-- `conv`: while no node has entered since it was tidied up, there is nothing to look at.
+local function routing_version(conv, interest, starts, version, tidy)
+  version = tonumber(version or '0')
+  local entered = redis.call('HGET', starts, '#') or '0'
+  if entered == (tidy or '0') then
+    return version
+  end
+  local held = redis.call('HGETALL', interest)
+  local removed = false
+  for i = 1, #held, 2 do
+    if is_dead(starts, held[i], tonumber(held[i + 1])) then
+      redis.call('HDEL', interest, held[i])
+      removed = true
+    end
+  end
+  if removed then
+    version = version + 1
+  end
+  redis.call('HSET', conv, 'rv', string.format('%.0f', version), 'en', entered)
+  return version
+end
