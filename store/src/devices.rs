@@ -35,8 +35,23 @@ pub struct Connected {
     pub born_at: i64,
     /// Whether the device was known before.
     pub known: bool,
+    /// When it began, milliseconds since the Unix epoch, by the store's clock.
+    pub since_at: i64,
     /// The node that held the device until now, and its epoch there, if it was not released.
     pub previous: Option<(NodeRef, u64)>,
+}
+
+/// A connection that a node holds, as [`Devices::connect`] answered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Of which device.
+    pub key: DeviceKey,
+    /// As in [`Connected`].
+    pub epoch: u64,
+    /// As in [`Connected`].
+    pub born_at: i64,
+    /// As in [`Connected`].
+    pub since_at: i64,
 }
 
 /// A connection ends.
@@ -92,7 +107,7 @@ pub struct InterestChange {
 }
 
 /// Connections, cursors and routing. Presence and interest need not survive a crash of the store's machine: nodes assert
-/// them again.
+/// them again whenever [`Devices::generation`] has changed.
 #[async_trait]
 pub trait Devices: Send + Sync + 'static {
     /// A new start of a node: forgets presence and interest of its earlier starts, and does not listen to them any more:
@@ -113,6 +128,21 @@ pub trait Devices: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError>;
+
+    /// A number that is another one after anything that may have made the store forget presence or interest: a restart,
+    /// a failover. It says nothing beside that, and does not grow.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn generation(&self) -> Result<u64, StoreError>;
+
+    /// Says again which connections a node holds, after the store may have forgotten them. Each is registered with the
+    /// epoch that it has, unless the device has a newer connection; one that is registered stays as it is. Answers for
+    /// each whether it is the device's newest connection. Durable as to epochs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn assert_presence(&self, node: &NodeRef, batch: Vec<Held>) -> Result<Vec<bool>, StoreError>;
 
     /// What a device has confirmed; empty where nothing is known.
     ///

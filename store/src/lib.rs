@@ -25,8 +25,8 @@ pub mod conformance;
 
 pub use bans::Bans;
 pub use devices::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, InterestChange,
-    UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, Held,
+    InterestChange, UserPresence,
 };
 pub use groups::{GroupRecord, Groups, MemberPage, MembersChanged, Span, UserGroup};
 pub use messages::{

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
-    Disconnect, GroupRecord, Groups, Head, Inbox, InterestChange, MemberPage, MembersChanged, Messages, Page,
-    PageRequest, Report, Reports, SqliteStore, StoreError, UserGroup, UserPresence,
+    Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, MemberPage, MembersChanged, Messages,
+    Page, PageRequest, Report, Reports, SqliteStore, StoreError, UserGroup, UserPresence,
 };
 use wire::{Conversation, Group, NodeRef, User};
 
@@ -77,6 +77,8 @@ pass_on! {
         fn enter(node: &NodeRef) -> ();
         fn connect(batch: Vec<Connect>) -> Vec<Connected>;
         fn disconnect(batch: Vec<Disconnect>) -> ();
+        fn generation() -> u64;
+        fn assert_presence(node: &NodeRef, batch: Vec<Held>) -> Vec<bool>;
         fn cursors(key: &DeviceKey) -> Cursors;
         fn move_cursors(batch: Vec<CursorMove>) -> ();
         fn set_interest(node: &NodeRef, changes: Vec<InterestChange>) -> ();

@@ -10,6 +10,7 @@
 //! | `pages.rs` | reading, finding by time |
 //! | `inboxes.rs` | inboxes, their versions, read marks |
 //! | `connections.rs` | epochs and presence |
+//! | `assertion.rs` | presence that is said again |
 //! | `cursors.rs` | what a device has confirmed |
 //! | `routing.rs` | which nodes are told |
 //! | `bans.rs` | the ban list |
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 
 use crate::Store;
 
+pub mod assertion;
 pub mod bans;
 pub mod connections;
 pub mod cursors;
@@ -136,6 +138,15 @@ macro_rules! conformance {
                 a_new_start_of_a_node_ends_what_the_old_one_held,
                 a_late_call_of_an_old_start_holds_nothing,
                 concurrent_connections_get_different_epochs,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            assertion {
+                a_store_that_forgets_presence_says_so,
+                a_connection_that_was_forgotten_is_registered_again,
+                a_connection_that_was_replaced_does_not_come_back,
+                a_late_assertion_of_an_old_start_holds_nothing,
             }
         );
         $crate::conformance_theme!(

@@ -13,8 +13,8 @@ use super::{
     unit::Unit,
 };
 use crate::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, InterestChange, StoreError,
-    UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange,
+    StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -30,6 +30,14 @@ impl Devices for SqliteStore {
 
     async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {
         self.write(DisconnectBatch(batch)).await
+    }
+
+    async fn generation(&self) -> Result<u64, StoreError> {
+        Ok(self.generation)
+    }
+
+    async fn assert_presence(&self, node: &NodeRef, batch: Vec<Held>) -> Result<Vec<bool>, StoreError> {
+        self.write(AssertBatch { node: node.clone(), batch }).await
     }
 
     async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError> {
@@ -98,7 +106,7 @@ impl Operation for ConnectBatch {
             .zip(written)
             .map(|(connect, Registered { epoch, born_at, known, now })| {
                 let previous = live.presence.connect(&connect.key, &connect.node, epoch, now);
-                Connected { epoch, born_at, known, previous }
+                Connected { epoch, born_at, known, since_at: now, previous }
             })
             .collect()
     }
@@ -117,15 +125,21 @@ fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered
         None => (0, born_at(unit, user)?),
     };
     let epoch = last_epoch + 1;
+    set_epoch(unit, key, epoch, born_at)?;
+    see(unit, &key.user)?;
+    Ok(Registered { epoch, born_at, known, now: unit.now })
+}
+
+/// `born_at` is for a device that is not known.
+fn set_epoch(unit: &mut Unit<'_>, key: &DeviceKey, epoch: u64, born_at: i64) -> rusqlite::Result<()> {
     unit.connection
         .prepare_cached(
             "INSERT INTO device (user, device, epoch, born_at) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
         )?
-        .execute(params![user, device, signed(epoch), born_at])?;
+        .execute(params![key.user.as_str(), key.device.as_str(), signed(epoch), born_at])?;
     unit.set_epoch(key, epoch);
-    see(unit, &key.user)?;
-    Ok(Registered { epoch, born_at, known, now: unit.now })
+    Ok(())
 }
 
 /// A user's first device owns everything that is kept, a further one what comes from now on.
@@ -137,6 +151,40 @@ fn born_at(unit: &mut Unit<'_>, user: &str) -> rusqlite::Result<i64> {
     }
     unit.births = true;
     Ok(unit.now)
+}
+
+struct AssertBatch {
+    node: NodeRef,
+    batch: Vec<Held>,
+}
+
+impl Operation for AssertBatch {
+    type Written = Vec<bool>;
+    type Answer = Vec<bool>;
+
+    fn weight(&self) -> Weight {
+        Weight { rows: self.batch.len(), bytes: 0 }
+    }
+
+    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<Vec<bool>> {
+        self.batch
+            .iter()
+            .map(|held| {
+                let stored = unit.epoch(&held.key)?;
+                if stored < held.epoch {
+                    set_epoch(unit, &held.key, held.epoch, held.born_at)?;
+                }
+                Ok(stored <= held.epoch)
+            })
+            .collect()
+    }
+
+    fn settle(self, newest: Vec<bool>, live: &mut Live) -> Vec<bool> {
+        for (held, _) in self.batch.iter().zip(&newest).filter(|(_, newest)| **newest) {
+            live.presence.hold(&held.key, &self.node, held.epoch, held.since_at);
+        }
+        newest
+    }
 }
 
 struct DisconnectBatch(Vec<Disconnect>);

@@ -47,6 +47,7 @@ mod writer;
 
 use std::{
     fs::{self, File, TryLockError},
+    hash::{BuildHasher as _, RandomState},
     path::Path,
     sync::Arc,
     thread,
@@ -83,6 +84,8 @@ pub struct SqliteStore {
     readers: Readers,
     live: Arc<RwLock<Live>>,
     reports: Mutex<LastReports>,
+    /// Random: what is in memory is forgotten with the process.
+    generation: u64,
     /// Last, so that it is released when everything else is closed.
     _lock: File,
 }
@@ -116,7 +119,8 @@ impl SqliteStore {
         let live = writer.live();
         let writer = Some(writer.spawn(jobs).map_err(unavailable)?);
         let reports = Mutex::new(LastReports::default());
-        Ok(Self { queue: Some(queue), writer, readers, live, reports, _lock: lock })
+        let generation = RandomState::new().hash_one(());
+        Ok(Self { queue: Some(queue), writer, readers, live, reports, generation, _lock: lock })
     }
 
     /// Has the writer do it; answers once it is durable.

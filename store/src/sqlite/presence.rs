@@ -43,7 +43,7 @@ impl Presence {
         epoch: u64,
         now: i64,
     ) -> Option<(NodeRef, u64)> {
-        let late = self.newest.get(&node.id).is_some_and(|newest| *newest > node.incarnation);
+        let late = self.is_late(node);
         let held = Held { device: key.device.clone(), node: node.clone(), epoch, since_at: now };
         let devices = self.users.entry(key.user.clone()).or_default();
         let place = devices.binary_search_by(|held| held.device.cmp(&key.device));
@@ -61,6 +61,20 @@ impl Presence {
             self.users.remove(&key.user);
         }
         previous.map(|held| (held.node, held.epoch))
+    }
+
+    /// The device has this connection; nothing changes where a newer one is known, or this one.
+    pub(super) fn hold(&mut self, key: &DeviceKey, node: &NodeRef, epoch: u64, since_at: i64) {
+        let known = self.users.get(&key.user).is_some_and(|devices| {
+            devices.iter().any(|held| held.device == key.device && held.epoch >= epoch)
+        });
+        if !known && !self.is_late(node) {
+            self.connect(key, node, epoch, since_at);
+        }
+    }
+
+    fn is_late(&self, node: &NodeRef) -> bool {
+        self.newest.get(&node.id).is_some_and(|newest| *newest > node.incarnation)
     }
 
     /// Whether the device is held by the connection of this epoch.
