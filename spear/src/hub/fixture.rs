@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use conversation::LocalDelivery as _;
 use parking_lot::Mutex;
-use store::{Append, Appended, Author, Connect, DeviceKey, GroupRecord, SqliteOptions, SqliteStore, Store};
+use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, GroupRecord, Store};
 use tokio::{sync::Notify, time};
 use wire::{
     Conversation, Destination, Device, Group, Incarnation, MembershipChange, Message, MessageHint, MessageId,
@@ -117,8 +117,7 @@ pub(super) fn user(name: &str) -> User {
 impl Fixture {
     pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let sqlite = SqliteStore::open(directory.path(), SqliteOptions::default()).expect("a store");
-        let flaky = Arc::new(Flaky::new(sqlite));
+        let flaky = Arc::new(Flaky::open(directory.path()));
         let store: Arc<dyn Store> = flaky.clone();
         let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
         store.enter(&node).await.expect("entered");
@@ -168,8 +167,29 @@ impl Fixture {
 
     /// Stores a message and answers its hint, which the caller may deliver or lose.
     pub(super) async fn append(&self, from: &str, to: Destination, session: u64) -> Payload {
+        let author = Author { device: None, epoch: 0, session };
+        hint(&self.store_message(user(from), author, to).await.expect("not refused"))
+    }
+
+    /// Stores a message that a connection sends.
+    pub(super) async fn append_as(
+        &self,
+        connection: &Connection,
+        to: Destination,
+    ) -> Result<Appended, AppendRefusal> {
+        let Identity { key, session, .. } = connection.identity.clone();
+        let author = Author { device: Some(key.device), epoch: connection.epoch(), session };
+        self.store_message(key.user, author, to).await
+    }
+
+    async fn store_message(
+        &self,
+        from: User,
+        author: Author,
+        to: Destination,
+    ) -> Result<Appended, AppendRefusal> {
         let conversation = match &to {
-            Destination::User(to) => Conversation::direct(user(from), to.clone()),
+            Destination::User(to) => Conversation::direct(from.clone(), to.clone()),
             Destination::Group(group) => Conversation::Group(group.clone()),
             Destination::Room(_) => panic!("rooms are not stored"),
         };
@@ -177,15 +197,14 @@ impl Fixture {
             conversation,
             id: MessageId(self.ids.fetch_add(1, Ordering::Relaxed) as u64),
             cid: None,
-            from: user(from),
-            author: Author { device: None, epoch: 0, session },
+            from,
+            author,
             to,
             kind: "text".into(),
             body: serde_json::value::to_raw_value(&1).expect("JSON").into(),
             members_only: false,
         };
-        let stored = self.store.append(vec![append]).await.expect("stored").remove(0).expect("not refused");
-        hint(&stored)
+        self.store.append(vec![append]).await.expect("stored").remove(0)
     }
 
     /// Makes a group with these members.

@@ -1,26 +1,40 @@
-//! A store of which one call can be made to fail, for the tests of this folder.
+//! A store of which one call can be made to fail, and that can be restarted, for the tests of this folder.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
     Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, MemberPage, MembersChanged, Messages,
-    Page, PageRequest, Report, Reports, SqliteStore, StoreError, UserGroup, UserPresence,
+    Page, PageRequest, Report, Reports, SqliteOptions, SqliteStore, StoreError, UserGroup, UserPresence,
 };
+use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, User};
 
 /// Passes every call on, save the one that is to fail.
 pub(super) struct Flaky {
-    inner: SqliteStore,
+    directory: PathBuf,
+    /// Closed only while it restarts.
+    inner: RwLock<Option<SqliteStore>>,
     failing: Mutex<Option<&'static str>>,
     failures: AtomicUsize,
 }
 
 impl Flaky {
-    pub(super) fn new(inner: SqliteStore) -> Self {
-        Self { inner, failing: Mutex::default(), failures: AtomicUsize::new(0) }
+    pub(super) fn open(directory: &Path) -> Self {
+        let inner = RwLock::new(Some(open(directory)));
+        Self { directory: directory.into(), inner, failing: Mutex::default(), failures: AtomicUsize::new(0) }
+    }
+
+    /// Forgets what need not survive a restart.
+    pub(super) async fn restart(&self) {
+        let mut inner = self.inner.write().await;
+        *inner = None;
+        *inner = Some(open(&self.directory));
     }
 
     /// From now on this call fails; with `None`, none does.
@@ -42,13 +56,17 @@ impl Flaky {
     }
 }
 
+fn open(directory: &Path) -> SqliteStore {
+    SqliteStore::open(directory, SqliteOptions::default()).expect("a store")
+}
+
 macro_rules! pass_on {
     ($($part:ident { $(fn $call:ident($($name:ident: $kind:ty),*) -> $answer:ty;)* })*) => {
         $(#[async_trait]
         impl $part for Flaky {
             $(async fn $call(&self, $($name: $kind),*) -> Result<$answer, StoreError> {
                 self.check(stringify!($call))?;
-                self.inner.$call($($name),*).await
+                self.inner.read().await.as_ref().expect("it is open").$call($($name),*).await
             })*
         })*
     };

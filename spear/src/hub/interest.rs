@@ -9,7 +9,10 @@ use std::{
 };
 
 use store::{InterestChange, Store, StoreError};
+use tokio::time;
 use wire::{Group, NodeRef};
+
+use super::assertion::{CHUNK, PAUSE};
 
 /// The groups that this node is registered for; bounded by the groups of the users who are connected here.
 pub(super) struct Interest {
@@ -49,6 +52,22 @@ impl Interest {
         self.store.set_interest(&self.node, new.iter().map(change).collect()).await?;
         registered.extend(new);
         self.count.store(registered.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Registers everything again, after the store may have forgotten it. What is registered or taken back meanwhile need
+    /// not wait for all of it.
+    pub(super) async fn assert(&self) -> Result<(), StoreError> {
+        let all: Vec<Group> = self.registered.lock().await.iter().cloned().collect();
+        for chunk in all.chunks(CHUNK) {
+            {
+                let registered = self.registered.lock().await;
+                let still = chunk.iter().filter(|group| registered.contains(*group));
+                let changes = still.map(|group| InterestChange { group: group.clone(), interested: true });
+                self.store.set_interest(&self.node, changes.collect()).await?;
+            }
+            time::sleep(PAUSE).await;
+        }
         Ok(())
     }
 

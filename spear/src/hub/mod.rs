@@ -9,7 +9,9 @@
 //! | `groups.rs` | groups with a local member, and changes of their members |
 //! | `interest.rs` | tells the store which groups this node wants hints of |
 //! | `sweep.rs` | compares everything local with the store |
+//! | `assertion.rs` | tells a store that has forgotten it what this node holds |
 
+mod assertion;
 mod catch_up;
 mod fill;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use std::sync::{Arc, Weak};
 
 use conversation::LocalDelivery;
 use dashmap::{DashMap, Entry, OccupiedEntry};
+use parking_lot::Mutex;
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
@@ -52,6 +55,8 @@ pub(crate) struct Hub {
     sequencers: DashMap<Conversation, Arc<Sequencer>>,
     interest: Interest,
     pages: Semaphore,
+    /// The store's generation when it was last told everything; `None` before the first time.
+    asserted: Mutex<Option<u64>>,
     /// Asks for a comparison with the store now.
     suspicion: Notify,
     /// Marks the log lines of this spear.
@@ -77,6 +82,7 @@ impl Hub {
             users: DashMap::new(),
             sequencers: DashMap::new(),
             pages: Semaphore::new(CONCURRENT_PAGES),
+            asserted: Mutex::default(),
             suspicion: Notify::new(),
             span: Span::current(),
         })
