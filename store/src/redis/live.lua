@@ -29,6 +29,16 @@ local function live_devices(presence, starts)
   return live
 end
 
+-- Only the entries of the live connections.
+local function live_entries(presence, starts)
+  local live = live_devices(presence, starts)
+  local entries = {}
+  for i = 2, #live, 2 do
+    entries[#entries + 1] = live[i]
+  end
+  return entries
+end
+
 -- The routing version of a group, after dead interest was removed. `version` and `tidy` are the fields rv and en of
 -- `conv`: while no node has entered since it was tidied up, there is nothing to look at.
 local function routing_version(conv, interest, starts, version, tidy)
