@@ -9,6 +9,7 @@
 //! | `bans.rs` | [`Bans`]: users who may not connect |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
 //! | `sqlite/` | the embedded implementation |
+//! | `redis/` | the implementation for clusters |
 //! | `conformance/` | what every implementation must do; each runs it in its tests |
 //!
 //! Every method takes or answers a batch where callers have many, so that an implementation can do one round trip and one
@@ -18,6 +19,7 @@ mod bans;
 mod devices;
 mod groups;
 mod messages;
+mod redis;
 mod reports;
 mod sqlite;
 
@@ -32,6 +34,7 @@ pub use groups::{GroupRecord, Groups, MemberPage, MembersChanged, Span, UserGrou
 pub use messages::{
     Append, AppendRefusal, Appended, Author, Direction, Head, Inbox, Messages, Page, PageRequest, Routing,
 };
+pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
 pub use sqlite::{SqliteOptions, SqliteStore};
 

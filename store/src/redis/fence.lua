@@ -1,0 +1,6 @@
+-- Before scripts that read what no failover may take back. First key: fence. First argument: 1 where replicas are waited for.
+-- Within the script, because a server that does not know it yet runs it after the rest of the pipeline.
+
+if ARGV[1] == '1' then
+  redis.call('SET', KEYS[1], '')
+end

@@ -1,0 +1,151 @@
+//! The store on Redis: a single server, a primary that sentinels watch, or a cluster.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | [`RedisStore`]: asking, waiting for replicas, fences |
+//! | `options.rs` | [`RedisOptions`] |
+//! | `keys.rs` | partitions, the names of keys and what each holds |
+//! | `record.rs` | the bytes of a message |
+//! | `values.rs`, `failure.rs` | reading answers; errors |
+//! | `shards.rs` | what may go into one script call |
+//! | `live.lua`, `version.lua`, `fence.lua`, `spans.lua` | parts that several scripts share |
+//! | `messages.rs` | [`crate::Messages`]: which file does what |
+//! | `append.rs`, `append.lua` | appending; `bump.rs`, `bump.lua`: inboxes in a cluster |
+//! | `pages.rs`, `pages.lua`, `seq_at.lua` | reading messages |
+//! | `inboxes.rs` | inboxes, their versions, read marks |
+//! | `groups.rs`, `members.rs` and their scripts | groups; changes of members |
+//!
+//! **Atomic** is what one script does. It touches one partition in a cluster, any number elsewhere, so that a direct
+//! message is one step on a single server (or with sentinels): append, both inboxes, routing. In a cluster it is two,
+//! the append first; who dies in between has acknowledged nothing, and the repetition bumps.
+//!
+//! **Durable** is what the wanted replicas have confirmed: each round of writes ends with a `WAIT`, also where another
+//! round follows, since a failover between the two could take back the first and leave the second. What is answered from
+//! reading may come from a write that nobody has confirmed yet; so a read that decides what a device is given ends with a
+//! write of nothing and a `WAIT` (a fence): what was read before it is then confirmed, too.
+
+mod append;
+mod bump;
+mod failure;
+mod groups;
+mod inboxes;
+mod keys;
+mod members;
+mod messages;
+mod options;
+mod pages;
+mod record;
+mod shards;
+mod values;
+
+use std::collections::BTreeMap;
+
+use redis::Value;
+use redis_link::{Call, Link, LinkError, Mode};
+use tokio::sync::OnceCell;
+
+use self::keys::{Keys, Partition};
+pub use self::options::RedisOptions;
+use crate::StoreError;
+
+/// The version of the keys and what they hold; see `keys.rs`.
+const SCHEMA: u64 = 1;
+
+/// A script of the files, one after the other.
+macro_rules! script {
+    ($($file:literal),+ $(,)?) => {{
+        static SCRIPT: std::sync::LazyLock<redis::Script> =
+            std::sync::LazyLock::new(|| redis::Script::new(concat!($(include_str!($file), "\n"),+)));
+        &*SCRIPT
+    }};
+}
+use script;
+
+/// The store of a cluster, in Redis. Many processes use the same one.
+pub struct RedisStore {
+    link: Link,
+    keys: Keys,
+    options: RedisOptions,
+    /// Set once the schema was seen to be one that this program knows.
+    checked: OnceCell<()>,
+}
+
+impl RedisStore {
+    /// Connects with the first call, not here; that one also checks the schema.
+    ///
+    /// # Errors
+    /// [`LinkError::Options`] where the options do not fit together.
+    pub fn open(options: RedisOptions) -> Result<Self, LinkError> {
+        options.check()?;
+        let link = Link::new(options.link.clone())?;
+        Ok(Self { link, keys: Keys::new(&options.prefix), options, checked: OnceCell::new() })
+    }
+
+    /// Whether keys of different partitions may not meet in one script.
+    fn is_cluster(&self) -> bool {
+        self.options.link.mode == Mode::Cluster
+    }
+
+    /// Writes; answers once the replicas have it.
+    async fn write(&self, calls: Vec<Call>) -> Result<Vec<Value>, StoreError> {
+        self.check_schema().await?;
+        self.run(calls, true).await
+    }
+
+    /// Reads what nobody builds a promise on.
+    async fn read(&self, calls: Vec<Call>) -> Result<Vec<Value>, StoreError> {
+        self.check_schema().await?;
+        self.run(calls, false).await
+    }
+
+    /// Reads from `partitions` what no failover may take back.
+    async fn read_confirmed(
+        &self,
+        mut calls: Vec<Call>,
+        partitions: impl IntoIterator<Item = Partition>,
+    ) -> Result<Vec<Value>, StoreError> {
+        self.check_schema().await?;
+        if self.options.wait.is_none() {
+            return self.run(calls, false).await;
+        }
+        let wanted = calls.len();
+        let mut partitions: BTreeMap<u16, Partition> =
+            partitions.into_iter().map(|partition| (partition.number(), partition)).collect();
+        if !self.is_cluster() {
+            // One server has them all.
+            partitions = partitions.into_iter().take(1).collect();
+        }
+        for partition in partitions.into_values() {
+            let key = partition.fence();
+            let mut command = redis::cmd("SET");
+            command.arg(&key).arg("");
+            calls.push(Call::command(key, command));
+        }
+        let mut answers = self.run(calls, true).await?;
+        answers.truncate(wanted);
+        Ok(answers)
+    }
+
+    async fn run(&self, calls: Vec<Call>, wait: bool) -> Result<Vec<Value>, StoreError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wait = self.options.wait.filter(|_| wait);
+        self.link.run(calls, wait).await.map_err(failure::failed)
+    }
+
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let check = async || {
+            let key = self.keys.schema();
+            let mut command = redis::cmd("SET");
+            command.arg(&key).arg(SCHEMA).arg("NX").arg("GET");
+            let answers = self.run(vec![Call::command(&key, command)], false).await?;
+            let found = values::unsigned(values::next(&mut answers.into_iter())?)?;
+            if found > SCHEMA {
+                return Err(StoreError::Schema { place: format!("redis, {key}"), found, known: SCHEMA });
+            }
+            Ok(())
+        };
+        self.checked.get_or_try_init(check).await.copied()
+    }
+}

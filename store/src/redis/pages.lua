@@ -1,0 +1,59 @@
+-- After fence.lua: pages of messages. Keys, a request: conv, log. Arguments, a request: after, before, limit, max_bytes, 1 for backwards.
+-- Answers, a request: the last seq, the first seq, and a flat list: entry id, message, entry id, message.
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function body_bytes(message)
+  return #message - (struct.unpack('>I4', message, 10))
+end
+
+local function read(log, low, high, limit, max_bytes, backwards)
+  local found, count, bytes = {}, 0, 0
+  local step = 8
+  while low <= high do
+    -- As many as may be wanted still if they are like those so far: large ones should not be read for nothing.
+    step = math.min(step, limit - count)
+    local entries
+    if backwards then
+      entries = redis.call('XREVRANGE', log, text(high), text(low), 'COUNT', step)
+    else
+      entries = redis.call('XRANGE', log, text(low), text(high), 'COUNT', step)
+    end
+    for _, entry in ipairs(entries) do
+      found[#found + 1] = entry[1]
+      found[#found + 1] = entry[2][2]
+      count = count + 1
+      bytes = bytes + body_bytes(entry[2][2])
+      if bytes >= max_bytes or count == limit then
+        return found
+      end
+    end
+    if #entries < step then
+      return found
+    end
+    local seq = tonumber(string.match(entries[#entries][1], '^%d+'))
+    if backwards then
+      high = seq - 1
+    else
+      low = seq + 1
+    end
+    step = math.min(count * 2, math.ceil((max_bytes - bytes) * count / math.max(bytes, 1)))
+  end
+  return found
+end
+
+local answers = {}
+local at = 2
+for key = 2, #KEYS, 2 do
+  local head = redis.call('HMGET', KEYS[key], 'seq', 'first')
+  local last_seq, first_seq = tonumber(head[1] or '0'), tonumber(head[2] or '1')
+  -- The interval that there is.
+  local low = math.max(tonumber(ARGV[at]) + 1, first_seq)
+  local high = math.min(tonumber(ARGV[at + 1]) - 1, last_seq)
+  local found = read(KEYS[key + 1], low, high, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4] == '1')
+  answers[#answers + 1] = {last_seq, first_seq, found}
+  at = at + 5
+end
+return answers

@@ -1,0 +1,116 @@
+//! Reading pages of a conversation, and finding a `seq` by time.
+
+use std::sync::Arc;
+
+use redis::Value;
+use redis_link::Call;
+use wire::{Conversation, Message};
+
+use super::{
+    RedisStore, record,
+    shards::{Item, number, text},
+    values,
+};
+use crate::{Direction, Head, Page, PageRequest, StoreError};
+
+/// The most messages in one page.
+const PAGE_MAX: usize = 1_000;
+/// Pages that one script reads: while it does, the server does nothing else.
+const PAGES: usize = 8;
+/// Conversations that one script looks through for a time, with about 20 looks each.
+const SEARCHES: usize = 32;
+/// Above every `seq`, and still exact in a script, whose numbers have 53 bits.
+const ALL: u64 = 1 << 52;
+
+impl RedisStore {
+    pub(super) async fn read_pages(&self, requests: Vec<PageRequest>) -> Result<Vec<Page>, StoreError> {
+        let items: Vec<Item<'_>> = requests
+            .iter()
+            .map(|request| {
+                let keys = self.keys.conversation(&request.conversation);
+                let backwards = request.direction == Direction::Backwards;
+                Item {
+                    keys: vec![keys.conv(), keys.log()],
+                    partition: keys.partition,
+                    arguments: vec![
+                        number(request.after.min(ALL)),
+                        number(request.before.min(ALL)),
+                        number(request.limit.clamp(1, PAGE_MAX) as u64),
+                        number((request.max_bytes as u64).min(ALL)),
+                        text(if backwards { "1" } else { "" }),
+                    ],
+                }
+            })
+            .collect();
+        let answers = self.ask(super::script!("fence.lua", "pages.lua"), &[], items, PAGES).await?;
+        requests.iter().zip(answers).map(|(request, answer)| page(request, answer)).collect()
+    }
+
+    pub(super) async fn read_heads(&self, conversations: &[Conversation]) -> Result<Vec<Head>, StoreError> {
+        let keys: Vec<_> = conversations.iter().map(|of| self.keys.conversation(of)).collect();
+        let calls = keys
+            .iter()
+            .map(|keys| {
+                let key = keys.conv();
+                let mut command = redis::cmd("HMGET");
+                command.arg(&key).arg(&["seq", "mv", "at"]);
+                Call::command(key, command)
+            })
+            .collect();
+        let partitions = keys.into_iter().map(|keys| keys.partition);
+        let answers = self.read_confirmed(calls, partitions).await?;
+        answers.into_iter().map(head).collect()
+    }
+
+    pub(super) async fn find_by_time(
+        &self,
+        at: i64,
+        conversations: &[Conversation],
+    ) -> Result<Vec<u64>, StoreError> {
+        let items = conversations
+            .iter()
+            .map(|of| {
+                let keys = self.keys.conversation(of);
+                Item {
+                    keys: vec![keys.conv(), keys.log()],
+                    partition: keys.partition,
+                    arguments: Vec::new(),
+                }
+            })
+            .collect();
+        // No message is from before the epoch, and none from after the last time that a script can tell.
+        let at = number(u64::try_from(at.saturating_add(1)).unwrap_or(0).min(ALL));
+        let answers = self.ask(super::script!("fence.lua", "seq_at.lua"), &[at], items, SEARCHES).await?;
+        answers.into_iter().map(values::unsigned).collect()
+    }
+}
+
+fn page(request: &PageRequest, answer: Value) -> Result<Page, StoreError> {
+    let mut answer = values::list(answer)?.into_iter();
+    let last_seq = values::unsigned(values::next(&mut answer)?)?;
+    let first_seq = values::unsigned(values::next(&mut answer)?)?;
+    let mut messages: Vec<Arc<Message>> = Vec::new();
+    for (entry, bytes) in values::pairs(values::next(&mut answer)?)? {
+        let (entry, bytes) = (values::text(entry)?, values::bytes(bytes)?);
+        messages.push(Arc::new(record::decode(&request.conversation, &entry, &bytes)?));
+    }
+    if request.direction == Direction::Backwards {
+        messages.reverse();
+    }
+    // The interval that there is has no holes, so what is left over needs no look-up.
+    let first = request.after.saturating_add(1).max(first_seq);
+    let last = request.before.saturating_sub(1).min(last_seq);
+    let more = match (messages.first(), messages.last()) {
+        (Some(oldest), Some(newest)) => oldest.seq > first || newest.seq < last,
+        _ => false,
+    };
+    Ok(Page { messages, more, last_seq, first_seq })
+}
+
+fn head(answer: Value) -> Result<Head, StoreError> {
+    let mut answer = values::list(answer)?.into_iter();
+    let last_seq = values::unsigned(values::next(&mut answer)?)?;
+    let members_version = values::unsigned(values::next(&mut answer)?)?;
+    let last_at = values::optional(values::next(&mut answer)?, values::signed)?.unwrap_or(0);
+    Ok(Head { last_seq, members_version, last_at })
+}
