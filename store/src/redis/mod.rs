@@ -14,6 +14,12 @@
 //! | `pages.rs`, `pages.lua`, `seq_at.lua` | reading messages |
 //! | `inboxes.rs` | inboxes, their versions, read marks |
 //! | `groups.rs`, `members.rs` and their scripts | groups; changes of members |
+//! | `devices.rs` | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation |
+//! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is where; cursors; routing |
+//! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
+//! | `devices.rs` and its scripts | [`crate::Devices`]: which file does what; connections and their epochs |
+//! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is connected where; cursors; routing of groups |
+//! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
 //!
 //! **Atomic** is what one script does. It touches one partition in a cluster, any number elsewhere, so that a direct
 //! message is one step on a single server (or with sentinels): append, both inboxes, routing. In a cluster it is two,
@@ -25,16 +31,22 @@
 //! write of nothing and a `WAIT` (a fence): what was read before it is then confirmed, too.
 
 mod append;
+mod bans;
 mod bump;
+mod cursors;
+mod devices;
 mod failure;
 mod groups;
 mod inboxes;
+mod interest;
 mod keys;
 mod members;
 mod messages;
 mod options;
 mod pages;
+mod presence;
 mod record;
+mod reports;
 mod shards;
 mod values;
 
@@ -79,6 +91,11 @@ impl RedisStore {
         options.check()?;
         let link = Link::new(options.link.clone())?;
         Ok(Self { link, keys: Keys::new(&options.prefix), options, checked: OnceCell::new() })
+    }
+
+    /// The way to Redis: it counts what is asked.
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Whether keys of different partitions may not meet in one script.

@@ -131,7 +131,7 @@ impl Shards {
 }
 
 /// The answers in the order of the items.
-fn sort(answers: Vec<Value>, items: Vec<Vec<usize>>) -> Result<Vec<Value>, StoreError> {
+pub(super) fn sort(answers: Vec<Value>, items: Vec<Vec<usize>>) -> Result<Vec<Value>, StoreError> {
     let mut sorted: Vec<(usize, Value)> = Vec::new();
     for (answer, items) in answers.into_iter().zip(items) {
         let answers = values::list(answer)?;

@@ -1,0 +1,44 @@
+//! What each device has confirmed.
+
+use redis_link::Call;
+
+use super::{
+    RedisStore, script,
+    shards::{Item, number, text},
+    values,
+};
+use crate::{CursorMove, Cursors, DeviceKey, StoreError};
+
+impl RedisStore {
+    /// One hash a device: conversation → `seq`. No name holds a slash.
+    fn cursor_key(&self, key: &DeviceKey) -> String {
+        format!("{}/{}", self.keys.user(&key.user).of("cursor"), key.device)
+    }
+
+    pub(super) async fn cursors_of(&self, key: &DeviceKey) -> Result<Cursors, StoreError> {
+        let hash = self.cursor_key(key);
+        let mut command = redis::cmd("HGETALL");
+        command.arg(&hash);
+        let partition = self.keys.user(&key.user).partition;
+        let answers = self.read_confirmed(vec![Call::command(&hash, command)], [partition]).await?;
+        let cursors = values::pairs(values::next(&mut answers.into_iter())?)?;
+        cursors
+            .into_iter()
+            .map(|(conversation, seq)| Ok((values::parsed(conversation)?, values::unsigned(seq)?)))
+            .collect()
+    }
+
+    pub(super) async fn move_all(&self, batch: &[CursorMove]) -> Result<(), StoreError> {
+        let items = batch.iter().map(|CursorMove { key, epoch, cursors }| {
+            let of = self.keys.user(&key.user);
+            let mut arguments = vec![text(key.device.as_str()), number(*epoch), number(cursors.len() as u64)];
+            for (conversation, seq) in cursors {
+                arguments.extend([conversation.to_string().into_bytes().into(), number(*seq)]);
+            }
+            let keys = vec![of.device(), self.cursor_key(key)];
+            Item { keys, arguments, partition: of.partition }
+        });
+        let shards = self.shards(script!("move_cursors.lua"), &[], items.collect());
+        self.write(shards.calls).await.map(drop)
+    }
+}

@@ -1,0 +1,139 @@
+//! [`Devices`] in Redis: which file does what; connections and their epochs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use redis::Value;
+use redis_link::Call;
+use tokio::time;
+use wire::{Group, NodeRef, User};
+
+use super::{
+    RedisStore,
+    failure::{failed, unreadable},
+    keys::PARTITIONS,
+    presence::Entry,
+    script,
+    shards::{Item, number, text},
+    values,
+};
+use crate::{
+    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange,
+    StoreError, UserPresence,
+};
+
+/// The clock of the store counts these.
+const TICK: Duration = Duration::from_millis(1);
+
+#[async_trait]
+impl Devices for RedisStore {
+    async fn enter(&self, node: &NodeRef) -> Result<(), StoreError> {
+        let items = self.keys.partitions().map(|partition| Item {
+            keys: vec![partition.starts()],
+            partition,
+            arguments: Vec::new(),
+        });
+        let first = [number(node.incarnation.0), text(&node.id)];
+        let shards = self.shards(script!("enter.lua"), &first, items.collect());
+        self.note(shards.calls).await.map(drop)
+    }
+
+    async fn connect(&self, batch: Vec<Connect>) -> Result<Vec<Connected>, StoreError> {
+        let items = batch.iter().map(|Connect { key, node }| {
+            let of = self.keys.user(&key.user);
+            Item {
+                keys: vec![of.device(), of.presence(), of.partition.starts()],
+                arguments: vec![text(key.device.as_str()), number(node.incarnation.0), text(&node.id)],
+                partition: of.partition,
+            }
+        });
+        let script = script!("live.lua", "held.lua", "seen.lua", "connect.lua");
+        let answers = self.change(script, &[], items.collect()).await?;
+        let connected = answers.into_iter().map(connected).collect::<Result<Vec<_>, _>>()?;
+        if connected.iter().any(|connected| !connected.known && connected.born_at > 0) {
+            // What is appended after this answer is the new device's, so it must not have the time of its birth.
+            time::sleep(TICK).await;
+        }
+        Ok(connected)
+    }
+
+    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {
+        let items = batch.iter().map(|Disconnect { key, epoch }| {
+            let of = self.keys.user(&key.user);
+            Item {
+                keys: vec![of.device(), of.presence()],
+                arguments: vec![text(key.device.as_str()), number(*epoch)],
+                partition: of.partition,
+            }
+        });
+        let script = script!("live.lua", "held.lua", "seen.lua", "disconnect.lua");
+        let shards = self.shards(script, &[], items.collect());
+        self.note(shards.calls).await.map(drop)
+    }
+
+    async fn generation(&self) -> Result<u64, StoreError> {
+        self.check_schema().await?;
+        let mut servers = BTreeMap::new();
+        let partitions = if self.is_cluster() { PARTITIONS } else { 1 };
+        for partition in self.keys.partitions().take(partitions.into()) {
+            let key = partition.starts();
+            servers.entry(self.link.owner(&key).await.map_err(failed)?).or_insert(key);
+        }
+        let script = script!("generation.lua");
+        let call = |key: &String| Call::script(key, script, &[key], &[] as &[&str]);
+        let answers = self.run(servers.values().map(call).collect(), false).await?;
+        let lives = answers.into_iter().map(values::text).collect::<Result<BTreeSet<_>, _>>()?;
+        // With fixed keys: the same for every caller.
+        let mut hasher = DefaultHasher::new();
+        lives.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
+    async fn assert_presence(&self, node: &NodeRef, batch: Vec<Held>) -> Result<Vec<bool>, StoreError> {
+        self.assert_held(node, &batch).await
+    }
+
+    async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError> {
+        self.cursors_of(key).await
+    }
+
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<(), StoreError> {
+        self.move_all(&batch).await
+    }
+
+    async fn set_interest(&self, node: &NodeRef, changes: Vec<InterestChange>) -> Result<(), StoreError> {
+        self.change_interest(node, &changes).await
+    }
+
+    async fn routing(&self, groups: Vec<Group>) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError> {
+        self.routing_of(&groups).await
+    }
+
+    async fn presence(&self, users: Vec<User>) -> Result<Vec<UserPresence>, StoreError> {
+        self.presence_of(&users).await
+    }
+}
+
+impl RedisStore {
+    /// Writes what nodes say again after a failover: no replica is waited for.
+    pub(super) async fn note(&self, calls: Vec<Call>) -> Result<Vec<Value>, StoreError> {
+        self.check_schema().await?;
+        self.run(calls, false).await
+    }
+}
+
+fn connected(answer: Value) -> Result<Connected, StoreError> {
+    let mut parts = values::list(answer)?.into_iter();
+    let mut next = || values::next(&mut parts);
+    let (epoch, born_at) = (values::unsigned(next()?)?, values::signed(next()?)?);
+    let (known, since_at) = (values::unsigned(next()?)? == 1, values::signed(next()?)?);
+    let held = values::optional(next()?, values::text)?;
+    let previous = held.as_deref().map(str::parse::<Entry>).transpose();
+    let previous = previous.map_err(|error| unreadable("a connection", &error))?;
+    let previous = previous.map(|entry| (entry.node, entry.epoch));
+    Ok(Connected { epoch, born_at, known, since_at, previous })
+}

@@ -1,0 +1,38 @@
+//! The suite, run against Redis: a cluster; a replica of each primary must confirm.
+
+mod support;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redis_link::Mode;
+use servers::RedisCluster;
+use store::{RedisOptions, RedisStore, conformance::Place};
+
+use crate::support::{Shared, open, options};
+
+static SERVERS: Shared<RedisCluster> = Shared::new();
+
+/// A prefix of one's own on servers that all cases share.
+struct Prefix {
+    options: RedisOptions,
+    _servers: Arc<RedisCluster>,
+}
+
+impl Prefix {
+    async fn new() -> Self {
+        let servers = SERVERS.get(RedisCluster::start).await;
+        Self { options: options(Mode::Cluster, servers.addresses(), 1), _servers: servers }
+    }
+}
+
+#[async_trait]
+impl Place for Prefix {
+    type Store = RedisStore;
+
+    async fn open(&self) -> RedisStore {
+        open(&self.options)
+    }
+}
+
+store::conformance!(Prefix::new().await);
