@@ -51,7 +51,8 @@ impl RedisStore {
         if chunks.is_empty() {
             chunks.push(&[]);
         }
-        let mut sum = MembersChanged { members_version: 0, members: 0, changed: Vec::new(), nodes: Vec::new() };
+        let mut sum =
+            MembersChanged { members_version: 0, members: 0, changed: Vec::new(), nodes: Vec::new() };
         for users in chunks {
             let untold = self.announce(group, change, users).await?;
             let keys = self.keys.group(group);
@@ -60,8 +61,7 @@ impl RedisStore {
             let script = super::script!("version.lua", "spans.lua", "change_members.lua");
             let call = Call::script(keys.conv(), script, &group_keys(&keys), &arguments);
             let answers = self.write(vec![call]).await?;
-            let Some(answer) =
-                values::optional(values::next(&mut answers.into_iter())?, values::list)?
+            let Some(answer) = values::optional(values::next(&mut answers.into_iter())?, values::list)?
             else {
                 return Ok(None);
             };
@@ -84,7 +84,8 @@ impl RedisStore {
 
     pub(super) async fn delete(&self, group: &Group) -> Result<Option<MembersChanged>, StoreError> {
         let keys = self.keys.group(group);
-        let mut sum = MembersChanged { members_version: 0, members: 0, changed: Vec::new(), nodes: Vec::new() };
+        let mut sum =
+            MembersChanged { members_version: 0, members: 0, changed: Vec::new(), nodes: Vec::new() };
         for _ in 0..DELETE_CHUNKS {
             let member = keys.member();
             let mut first = redis::cmd("ZRANGE");
@@ -95,8 +96,7 @@ impl RedisStore {
             let script = super::script!("version.lua", "spans.lua", "delete_group.lua");
             let call = Call::script(keys.conv(), script, &group_keys(&keys), &[CHUNK]);
             let answers = self.write(vec![call]).await?;
-            let Some(answer) =
-                values::optional(values::next(&mut answers.into_iter())?, values::list)?
+            let Some(answer) = values::optional(values::next(&mut answers.into_iter())?, values::list)?
             else {
                 return Ok(None);
             };
@@ -114,12 +114,7 @@ impl RedisStore {
     }
 
     /// Answers for each user whether an earlier change was never concluded.
-    async fn announce(
-        &self,
-        group: &Group,
-        change: Change,
-        users: &[User],
-    ) -> Result<Vec<bool>, StoreError> {
+    async fn announce(&self, group: &Group, change: Change, users: &[User]) -> Result<Vec<bool>, StoreError> {
         let items = users
             .iter()
             .map(|user| {

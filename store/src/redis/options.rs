@@ -34,7 +34,9 @@ impl RedisOptions {
         // Braces decide where a key belongs, and a glob's signs would make whole-prefix operations reach too far.
         if self.prefix.is_empty() || self.prefix.contains(['{', '}', '*', '?', '[', ']', ' ']) {
             let prefix = &self.prefix;
-            return Err(LinkError::Options(format!("{prefix:?} is no prefix for keys: use letters and digits")));
+            return Err(LinkError::Options(format!(
+                "{prefix:?} is no prefix for keys: use letters and digits"
+            )));
         }
         if self.cid_retention < Duration::from_secs(1) {
             return Err(LinkError::Options("cids must be remembered for 1 s at least".into()));

@@ -71,11 +71,7 @@ impl RedisStore {
             .iter()
             .map(|of| {
                 let keys = self.keys.conversation(of);
-                Item {
-                    keys: vec![keys.conv(), keys.log()],
-                    partition: keys.partition,
-                    arguments: Vec::new(),
-                }
+                Item { keys: vec![keys.conv(), keys.log()], partition: keys.partition, arguments: Vec::new() }
             })
             .collect();
         // No message is from before the epoch, and none from after the last time that a script can tell.

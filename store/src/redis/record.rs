@@ -198,7 +198,9 @@ fn usual_destination(conversation: &Conversation, from: &User) -> Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::support::{body, direct, from_device, of_group, to_group, to_user, user, with_cid};
+    use crate::conformance::support::{
+        body, direct, from_device, of_group, to_group, to_user, user, with_cid,
+    };
 
     fn round(append: &Append) -> Message {
         let bytes = encode(append).expect("it can be stored");
