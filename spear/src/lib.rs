@@ -111,6 +111,11 @@ pub async fn run(
         Duration::from_millis(delivery.suspect_sweep_interval_ms),
         stop.clone(),
     ));
+    boot::spawn(hub::run_assertions(
+        hub.clone(),
+        Duration::from_millis(delivery.suspect_sweep_interval_ms),
+        stop.clone(),
+    ));
     let cursor_writer = boot::spawn(cursors.run(stop.clone()));
     boot::spawn(count(node.clone(), cluster.clone(), hub.clone(), stop.clone()));
     boot::spawn(expire(hub.clone(), stop.clone()));

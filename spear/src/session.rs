@@ -263,9 +263,9 @@ impl Session {
         context.cursors.write(std::slice::from_ref(&self.connection)).await;
         let key = self.connection.identity.key.clone();
         let disconnect = Disconnect { key, epoch: self.connection.epoch() };
-        if let Err(error) = context.hub.store.disconnect(vec![disconnect]).await {
-            // Presence is then wrong until the device connects again, or this node leaves.
-            tracing::warn!(%error, user = %self.connection.identity.key.user, "a disconnection is not noted");
+        if let Err(error) = context.hub.store.disconnect(vec![disconnect.clone()]).await {
+            tracing::warn!(%error, user = %disconnect.key.user, "a disconnection is noted later");
+            context.hub.end_later(disconnect);
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct SocketSettings {
 pub struct DeliverySettings {
     /// Between two comparisons with the store while nothing is suspicious.
     pub sweep_interval_ms: u64,
-    /// Between two comparisons while hints may have been lost.
+    /// Between two comparisons while hints may have been lost, and between two looks whether the store has forgotten something.
     pub suspect_sweep_interval_ms: u64,
     /// How long a connection waits for the store to register its device.
     pub register_timeout_ms: u64,

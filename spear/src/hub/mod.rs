@@ -9,7 +9,7 @@
 //! | `groups.rs` | groups with a local member, and changes of their members |
 //! | `interest.rs` | tells the store which groups this node wants hints of |
 //! | `sweep.rs` | compares everything local with the store |
-//! | `assertion.rs` | tells a store that has forgotten it what this node holds |
+//! | `assertion.rs` | tells the store again what it may have forgotten |
 
 mod assertion;
 mod catch_up;
@@ -30,7 +30,7 @@ use std::sync::{Arc, Weak};
 use conversation::LocalDelivery;
 use dashmap::{DashMap, Entry, OccupiedEntry};
 use parking_lot::Mutex;
-use store::Store;
+use store::{Disconnect, Store};
 use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
 use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, User};
@@ -39,6 +39,7 @@ use crate::{connection::Connection, counters::Counters, socket::Frame};
 use interest::Interest;
 use sequencer::{Handed, Offered};
 
+pub(crate) use assertion::run as run_assertions;
 pub(crate) use sequencer::Sequencer;
 pub(crate) use sweep::run as run_sweeps;
 
@@ -57,6 +58,8 @@ pub(crate) struct Hub {
     pages: Semaphore,
     /// The store's generation when it was last told everything; `None` before the first time.
     asserted: Mutex<Option<u64>>,
+    /// Connections whose end the store could not be told; bounded in `assertion.rs`.
+    unended: Mutex<Vec<Disconnect>>,
     /// Asks for a comparison with the store now.
     suspicion: Notify,
     /// Marks the log lines of this spear.
@@ -83,6 +86,7 @@ impl Hub {
             sequencers: DashMap::new(),
             pages: Semaphore::new(CONCURRENT_PAGES),
             asserted: Mutex::default(),
+            unended: Mutex::default(),
             suspicion: Notify::new(),
             span: Span::current(),
         })

@@ -42,8 +42,6 @@ pub(crate) async fn run(hub: Arc<Hub>, slow: Duration, quick: Duration, stop: Ca
 impl Hub {
     pub(super) async fn sweep(&self) -> Result<(), StoreError> {
         self.counters.sweep();
-        // First registered, then compared: what is stored after the comparison finds us.
-        self.assert_if_forgotten().await?;
         self.sweep_inboxes().await?;
         self.sweep_groups().await?;
         let needed = |group: &Group| {
