@@ -1,232 +1,229 @@
--- After live.lua and version.lua: appends messages to conversations of one shard. Each message is taken or refused by
--- itself; whatever is written of it is written at once, so that an error in the middle leaves nothing half.
+-- After version.lua, live.lua and head.lua: appends messages to conversations of one shard. Each message is taken or
+-- refused by itself; whatever is written of it is written at once, so that an error in the middle leaves nothing half.
 --
--- First argument: how long a cid is remembered, milliseconds. Then, a conversation:
---   direct  keys: conv, log, sent0, sent1, then for each inbox to be bumped: inbox, presence, starts
---           arguments: d, the name, how many inboxes, how many messages
---   group   keys: conv, log, sent0, sent1, read, member, interest, starts
+-- This is the road of every message, so it makes few calls, few tables and few texts.
+--
+-- First keys: clock, starts. First argument: how long a cid is remembered, milliseconds. Then, a conversation:
+--   direct  keys: conv, log, sent0, sent1, then for each inbox to be bumped: inbox, presence
+--           arguments: how many inboxes (0 to 2), how many messages, the name
+--   group   keys: conv, log, sent0, sent1, read, member, interest
 --           arguments: g, how many messages
 -- and a message:
 --   keys: the sender's `device`, where the epoch is to be compared here
---   arguments: the id (8 bytes), whose read mark moves (direct: a, b, ab or nothing; group: the sender), 1 if the sender
---   must be a member, the field of `sent` of its cid or nothing, the device or nothing, with a device its epoch
---   (`-`: known to be old, `+`: known not to be), the message
+--   arguments: whose read mark moves (direct: a, b, ab or nothing; group: the sender, after a + if they must be a member
+--   or a -), the field of `sent` of its cid or nothing, the device or nothing, with a device its epoch (`-`: known to be
+--   old, `+`: known not to be), the message
 --
--- Answers, a conversation: the last seq, sent_at of what was stored now, the members version, the routing version, the
--- entries of live connections of the users, then a message: its seq, or a list of entry id and bytes of the one that was
--- stored before, or -1 no group, -2 no member, -3 an old epoch.
+-- Answers one flat list. A conversation: the last seq, sent_at of what was stored now, of a group the members version and
+-- the routing version, else the entries of live connections of the users or nothing; then a message: its seq, or a list of
+-- entry id and bytes of the one that was stored before, or -1 no group, -2 no member, -3 an old epoch.
 
+local unpack_id, pack = struct.unpack, struct.pack
 local retention = tonumber(ARGV[1])
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local starts = KEYS[2]
+local now = math.floor(now_us / 1000)
+local now_text = text(now)
 local today = math.floor(now / retention)
 
-local function text(number)
-  return string.format('%.0f', number)
-end
+-- Of the conversation at hand.
+local conv, log
+local sent = {}
+local seq, at, max_high, max_low, day, old
+local members, read, exists
 
--- Ids need all 64 bits, and a number here has 53.
-local function is_above(id, other)
-  local high, low = struct.unpack('>I4I4', id)
-  local other_high, other_low = struct.unpack('>I4I4', other)
-  return high > other_high or (high == other_high and low > other_low)
+local function entry_at(place)
+  place = text(place)
+  return call('XRANGE', log, place, place)[1]
 end
 
 local function id_of(entry)
   return string.sub(entry[2][2], 2, 9)
 end
 
-local function sent_at_of(entry)
-  return tonumber(string.match(entry[1], '-(%d+)$'))
-end
-
-local function entry_at(c, seq)
-  return redis.call('XRANGE', c.log, text(seq), text(seq))[1]
-end
-
 -- What `sent` has for a field: the message, if retention has left it.
-local function remembered(c, field)
-  for _, day in ipairs({c.day, c.old}) do
-    if day >= today - 1 then
-      local seq = redis.call('HGET', c.sent[day % 2], field)
-      local entry = seq and entry_at(c, tonumber(seq))
-      if entry then
-        return entry
-      end
-    end
-  end
+local function remembered(field)
+  local known = day >= today - 1 and call('HGET', sent[day % 2], field)
+    or old >= today - 1 and call('HGET', sent[old % 2], field)
+  return known and entry_at(tonumber(known))
 end
 
 -- The first message up to which the greatest id is not below `id`, found by going back in growing steps, then by halving:
 -- a repetition comes soon. Ids that were the greatest so far when they came are found so; `remembered` has the others.
-local function leader(c, id)
-  local function reaches(seq)
-    local entry = entry_at(c, seq)
-    return entry and not is_above(id, entry[2][4] or id_of(entry)), entry
+local function leader(id, high, low)
+  local function reaches(place)
+    local entry = entry_at(place)
+    if not entry then
+      return false
+    end
+    local entry_high, entry_low = unpack_id('>I4I4', entry[2][4] or id_of(entry))
+    return entry_high > high or (entry_high == high and entry_low >= low), entry
   end
-  local low, high, step = c.first - 1, c.seq, 1
-  local found
-  while high - step > low do
-    local yes, entry = reaches(high - step)
+  local below = tonumber(call('HGET', conv, 'first') or '1') - 1
+  local place, step, found = seq, 1
+  while place - step > below do
+    local yes, entry = reaches(place - step)
     if not yes then
-      low = high - step
+      below = place - step
       break
     end
-    high, found, step = high - step, entry, step * 2
+    place, found, step = place - step, entry, step * 2
   end
-  while low + 1 < high do
-    local middle = math.floor((low + high) / 2)
+  while below + 1 < place do
+    local middle = math.floor((below + place) / 2)
     local yes, entry = reaches(middle)
     if yes then
-      high, found = middle, entry
+      place, found = middle, entry
     else
-      low = middle
+      below = middle
     end
   end
-  found = found or entry_at(c, high)
-  if found and id_of(found) == id then
-    return found
-  end
+  found = found or entry_at(place)
+  return found and id_of(found) == id and found
 end
 
-local function remember(c, field, seq)
-  local day = math.max(today, c.day)
-  redis.call('HSET', c.sent[day % 2], field, text(seq))
-  if day ~= c.day then
-    redis.call('PEXPIREAT', c.sent[day % 2], text((day + 2) * retention))
-    redis.call('HSET', c.conv, 'day', text(day), 'old', text(c.day))
-    c.day, c.old = day, c.day
-  end
-end
-
-local function store(c, id, mark, field, message)
-  local seq = c.seq + 1
-  local late = c.max and not is_above(id, c.max)
-  c.at = math.max(now, c.at)
-  local entry, at = text(seq) .. '-' .. text(c.at), text(c.at)
-  if late then
-    redis.call('XADD', c.log, entry, 'm', message, 'x', c.max)
-  else
-    redis.call('XADD', c.log, entry, 'm', message)
-    c.max = id
-  end
-  c.seq = seq
-  seq = text(seq)
-  if c.read or mark == '' then
-    redis.call('HSET', c.conv, 'seq', seq, 'at', at, 'max', c.max)
-  elseif mark == 'ab' then
-    redis.call('HSET', c.conv, 'seq', seq, 'at', at, 'max', c.max, 'a', seq, 'b', seq)
-  else
-    redis.call('HSET', c.conv, 'seq', seq, 'at', at, 'max', c.max, mark, seq)
-  end
-  if c.read then
-    redis.call('HSET', c.read, mark, seq)
-  end
-  if late then
-    remember(c, ' ' .. id, c.seq)
-  end
-  if field ~= '' then
-    remember(c, field, c.seq)
-  end
-  return c.seq
-end
-
-local function stored_before(c, id, field)
-  local entry
-  if c.max and not is_above(id, c.max) then
-    entry = remembered(c, ' ' .. id) or leader(c, id)
-  end
+local function stored_before(id, high, low, late, field)
+  local entry = late and (remembered(' ' .. id) or leader(id, high, low))
   if not entry and field ~= '' then
-    entry = remembered(c, field)
-    if entry and sent_at_of(entry) <= now - retention then
+    entry = remembered(field)
+    if entry and tonumber(string.match(entry[1], '-(%d+)$')) <= now - retention then
       entry = nil
     end
   end
   if entry then
     -- Written again, so that whoever waits for replicas waits for the first one, too.
-    redis.call('HSET', c.conv, 'seq', text(c.seq))
+    call('HSET', conv, 'h', pack('>I8I8I4I4I4I4', seq, at, max_high, max_low, day, old))
     return {entry[1], entry[2][2]}
   end
 end
 
-local key, argument = 1, 2
-local function next_key()
-  key = key + 1
-  return KEYS[key - 1]
-end
-local function next_argument()
-  argument = argument + 1
-  return ARGV[argument - 1]
+local function store(id, high, low, late, mark, field, message)
+  seq = seq + 1
+  local seq_text, at_text = text(seq), now_text
+  if at > now then
+    at_text = text(at)
+  else
+    at = now
+  end
+  if late then
+    call('XADD', log, seq_text .. '-' .. at_text, 'm', message, 'x', pack('>I4I4', max_high, max_low))
+  else
+    call('XADD', log, seq_text .. '-' .. at_text, 'm', message)
+    max_high, max_low = high, low
+  end
+  local is_first
+  if (late or field ~= '') and day < today then
+    is_first, day, old = true, today, day
+  end
+  local head = pack('>I8I8I4I4I4I4', seq, at, max_high, max_low, day, old)
+  if read or mark == '' then
+    call('HSET', conv, 'h', head)
+  elseif mark == 'ab' then
+    call('HSET', conv, 'h', head, 'a', seq_text, 'b', seq_text)
+  else
+    call('HSET', conv, 'h', head, mark, seq_text)
+  end
+  if read then
+    call('HSET', read, mark, seq_text)
+  end
+  if late then
+    call('HSET', sent[day % 2], ' ' .. id, seq_text)
+  end
+  if field ~= '' then
+    call('HSET', sent[day % 2], field, seq_text)
+  end
+  if is_first then
+    call('PEXPIREAT', sent[day % 2], text((day + 2) * retention))
+  end
+  return seq
 end
 
-local function append(c)
-  local id, mark, must_be_member, field, device =
-    next_argument(), next_argument(), next_argument(), next_argument(), next_argument()
+local key, argument = 3, 2
+
+local function append()
+  local mark, field, device = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
   local epoch, epochs
+  argument = argument + 4
   if device ~= '' then
-    epoch = next_argument()
+    epoch = ARGV[argument - 1]
+    argument = argument + 1
     if epoch ~= '-' and epoch ~= '+' then
-      epochs = next_key()
+      epochs = KEYS[key]
+      key = key + 1
     end
   end
-  local message = next_argument()
-  if c.member then
-    if not c.made then
+  local message = ARGV[argument - 1]
+  if members then
+    if not exists then
       return -1
     end
-    if must_be_member == '1' and not redis.call('ZSCORE', c.member, mark) then
+    local must_be_member = string.sub(mark, 1, 1) == '+'
+    mark = string.sub(mark, 2)
+    if must_be_member and not call('ZSCORE', members, mark) then
       return -2
     end
   end
   if epochs then
-    local known = redis.call('HGET', epochs, device)
+    local known = call('HGET', epochs, device)
     if known and tonumber(epoch) < tonumber(string.match(known, '^%d+')) then
       return -3
     end
   elseif epoch == '-' then
     return -3
   end
-  return stored_before(c, id, field) or store(c, id, mark, field, message)
+  local id = string.sub(message, 2, 9)
+  local high, low = unpack_id('>I4I4', id)
+  local late = seq > 0 and (high < max_high or (high == max_high and low <= max_low))
+  return (late or field ~= '') and stored_before(id, high, low, late, field)
+    or store(id, high, low, late, mark, field, message)
 end
 
-local answers = {}
+local answers, answer = {}, 0
 while argument <= #ARGV do
-  local group = next_argument() == 'g'
-  local c = {conv = next_key(), log = next_key()}
-  c.sent = {[0] = next_key(), [1] = next_key()}
-  local head = redis.call('HMGET', c.conv, 'seq', 'at', 'max', 'first', 'day', 'old', 'mv', 'rv', 'en', 'made')
-  c.seq, c.at, c.max = tonumber(head[1] or '0'), tonumber(head[2] or '0'), head[3]
-  c.first, c.day, c.old = tonumber(head[4] or '1'), tonumber(head[5] or '0'), tonumber(head[6] or '0')
-  local answer = {0, 0, head[7] or '0', 0, {}}
-  local name
-  local inboxes = {}
-  if group then
-    c.read, c.member, c.made = next_key(), next_key(), head[10]
-    local interest, starts = next_key(), next_key()
+  local kind, count = ARGV[argument], tonumber(ARGV[argument + 1])
+  conv, log, sent[0], sent[1] = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
+  key, argument = key + 4, argument + 2
+  local place = answer + 1
+  answer = answer + 3
+  answers[place], answers[place + 1] = 0, 0
+  local inboxes, name
+  if kind == 'g' then
+    local head = call('HMGET', conv, 'h', 'mv', 'rv', 'en', 'made')
+    seq, at, max_high, max_low, day, old = unpack_head(head[1])
+    read, members, exists = KEYS[key], KEYS[key + 1], head[5]
+    answer = answer + 1
+    answers[place + 2] = head[2] or '0'
     -- Not for a group that nobody made: whoever names one should leave nothing behind.
-    if c.made then
-      answer[4] = routing_version(c.conv, interest, starts, head[8], head[9])
-    end
+    answers[place + 3] = exists and routing_version(conv, KEYS[key + 2], starts, head[3], head[4]) or 0
+    key = key + 3
   else
-    name = next_argument()
-    for n = 1, tonumber(next_argument()) do
-      inboxes[n] = {next_key(), next_key(), next_key()}
-    end
+    seq, at, max_high, max_low, day, old = unpack_head(call('HGET', conv, 'h'))
+    read, members = nil, nil
+    inboxes, name = key, ARGV[argument]
+    key, argument = key + 2 * tonumber(kind), argument + 1
+    answers[place + 2] = false
   end
-  local taken = false
-  for _ = 1, tonumber(next_argument()) do
-    local outcome = append(c)
-    taken = taken or type(outcome) == 'table' or outcome > 0
-    answer[#answer + 1] = outcome
+  local last_inbox = key - 2
+  local is_taken = false
+  for _ = 1, count do
+    local outcome = append()
+    is_taken = is_taken or type(outcome) == 'table' or outcome > 0
+    answer = answer + 1
+    answers[answer] = outcome
   end
-  answer[1], answer[2] = c.seq, c.at
-  if taken then
-    for _, of in ipairs(inboxes) do
-      bump(of[1], name, c.seq)
-      for _, entry in ipairs(live_entries(of[2], of[3])) do
-        answer[5][#answer[5] + 1] = entry
+  answers[place], answers[place + 1] = seq, at
+  if is_taken and inboxes then
+    for inbox = inboxes, last_inbox, 2 do
+      call('HSET', KEYS[inbox], name, text(seq), '#', inbox_version())
+      local live = live_entries(KEYS[inbox + 1], starts)
+      local before = answers[place + 2]
+      if before then
+        for _, entry in ipairs(live) do
+          before[#before + 1] = entry
+        end
+      elseif live[1] then
+        answers[place + 2] = live
       end
     end
   end
-  answers[#answers + 1] = answer
 end
 return answers

@@ -70,13 +70,18 @@ impl RedisStore {
             items.push(self.item(run, &batch, epochs.as_ref())?);
         }
         let retention = number(u64::try_from(self.options.cid_retention.as_millis()).unwrap_or(u64::MAX));
-        let script = super::script!("live.lua", "version.lua", "append.lua");
-        let answers = self.change(script, &[retention], items).await?;
-        let mut ran = runs
-            .iter()
-            .zip(answers)
-            .map(|(run, answer)| read(answer, &batch[run.places[0]].conversation))
-            .collect::<Result<Vec<Ran>, _>>()?;
+        let script = super::script!("version.lua", "live.lua", "head.lua", "append.lua");
+        let shards = self.inbox_shards(script, &[retention], items);
+        let answers = self.write(shards.calls).await?;
+        let mut ran: Vec<Option<Ran>> = runs.iter().map(|_| None).collect();
+        for (answer, items) in answers.into_iter().zip(shards.items) {
+            let mut answers = values::list(answer)?.into_iter();
+            for item in items {
+                let Run { places, .. } = &runs[item];
+                ran[item] = Some(read(&mut answers, &batch[places[0]].conversation, places.len())?);
+            }
+        }
+        let mut ran = ran.into_iter().collect::<Option<Vec<Ran>>>().ok_or_else(short)?;
         if self.is_cluster() {
             let conversations = runs.iter().map(|run| &batch[run.places[0]].conversation);
             self.bump(conversations.zip(&mut ran).collect()).await?;
@@ -116,30 +121,29 @@ impl RedisStore {
         let of = &run.keys;
         let [even, odd] = of.sent();
         let mut keys = vec![of.conv(), of.log(), even, odd];
-        let mut arguments: Vec<Argument<'a>> = Vec::with_capacity(4 + 8 * run.places.len());
+        let mut arguments: Vec<Argument<'a>> = Vec::with_capacity(3 + 5 * run.places.len());
+        let count = number(run.places.len() as u64);
         let conversation = &batch[run.places[0]].conversation;
         match conversation {
             Conversation::Group(_) => {
-                keys.extend([of.read(), of.member(), of.interest(), of.partition.starts()]);
-                arguments.push(text("g"));
+                keys.extend([of.read(), of.member(), of.interest()]);
+                arguments.extend([text("g"), count]);
             }
             Conversation::Direct(..) => {
                 let mut inboxes = 0;
                 if !self.is_cluster() {
                     for user in conversation.users() {
                         let of = self.keys.user(user);
-                        keys.extend([of.inbox(), of.presence(), of.partition.starts()]);
+                        keys.extend([of.inbox(), of.presence()]);
                         inboxes += 1;
                     }
                 }
-                arguments.extend([text("d"), text(&of.name), number(inboxes)]);
+                arguments.extend([number(inboxes), count, text(&of.name)]);
             }
         }
-        arguments.push(number(run.places.len() as u64));
         for place in &run.places {
             let append = &batch[*place];
-            let id: Argument<'a> = append.id.0.to_be_bytes().to_vec().into();
-            arguments.extend([id, text(mark(append)), text(if append.members_only { "1" } else { "" })]);
+            arguments.push(mark(append));
             arguments.push(match &append.cid {
                 Some(cid) => format!("{} {cid}", append.from).into_bytes().into(),
                 None => text(""),
@@ -166,28 +170,46 @@ fn device(append: &Append) -> Option<DeviceKey> {
     append.author.device.clone().map(|device| DeviceKey { user: append.from.clone(), device })
 }
 
-/// Whose read mark moves: a member's name, or which of the two users.
-fn mark(append: &Append) -> &str {
+/// Whose read mark moves: a member's name, with whether they must be one, or which of the two users.
+fn mark(append: &Append) -> Argument<'_> {
     match &append.conversation {
-        Conversation::Group(_) => append.from.as_str(),
-        Conversation::Direct(first, second) => match (*first == append.from, *second == append.from) {
+        Conversation::Group(_) => {
+            let sign = if append.members_only { '+' } else { '-' };
+            format!("{sign}{}", append.from).into_bytes().into()
+        }
+        Conversation::Direct(first, second) => text(match (*first == append.from, *second == append.from) {
             (true, true) => "ab",
             (true, false) => "a",
             (false, true) => "b",
             (false, false) => "",
-        },
+        }),
     }
 }
 
-fn read(answer: Value, conversation: &Conversation) -> Result<Ran, StoreError> {
-    let mut answers = values::list(answer)?.into_iter();
-    let mut next = || values::next(&mut answers);
+fn short() -> StoreError {
+    StoreError::Corrupt("an append answered less than it was asked".into())
+}
+
+/// What the script answers of one conversation.
+fn read(
+    answers: &mut impl Iterator<Item = Value>,
+    conversation: &Conversation,
+    count: usize,
+) -> Result<Ran, StoreError> {
+    let mut next = || values::next(answers);
     let last_seq = values::unsigned(next()?)?;
     let sent_at = values::signed(next()?)?;
-    let members_version = values::unsigned(next()?)?;
-    let routing_version = values::unsigned(next()?)?;
-    let nodes = nodes(next()?)?;
-    let outcomes = answers.map(|answer| outcome(answer, conversation)).collect::<Result<_, _>>()?;
+    let (mut members_version, mut routing_version, mut nodes) = (0, 0, Vec::new());
+    match conversation {
+        Conversation::Group(_) => {
+            members_version = values::unsigned(next()?)?;
+            routing_version = values::unsigned(next()?)?;
+        }
+        Conversation::Direct(..) => {
+            nodes = values::optional(next()?, self::nodes)?.unwrap_or_default();
+        }
+    }
+    let outcomes = (0..count).map(|_| outcome(next()?, conversation)).collect::<Result<_, _>>()?;
     Ok(Ran { last_seq, sent_at, members_version, routing_version, nodes, outcomes })
 }
 
@@ -250,7 +272,6 @@ fn settle(
             answers[place] = Some(Ok(Appended { message, duplicate, routing, members_version }));
         }
     }
-    let short = || StoreError::Corrupt("an append answered less than it was asked".into());
     answers.into_iter().collect::<Option<_>>().ok_or_else(short)
 }
 

@@ -28,14 +28,11 @@ impl RedisStore {
                 for (name, seq) in conversations {
                     arguments.extend([text(name), number(*seq)]);
                 }
-                Item {
-                    keys: vec![keys.inbox(), keys.presence(), keys.partition.starts()],
-                    partition: keys.partition,
-                    arguments,
-                }
+                Item { keys: vec![keys.inbox(), keys.presence()], partition: keys.partition, arguments }
             })
             .collect();
-        let answers = self.change(super::script!("live.lua", "version.lua", "bump.lua"), &[], items).await?;
+        let script = super::script!("version.lua", "live.lua", "bump.lua");
+        let answers = self.change_inboxes(script, &[], items).await?;
         let nodes: BTreeMap<&User, Vec<NodeRef>> = of
             .keys()
             .copied()

@@ -12,4 +12,4 @@ for n = 2, #ARGV do
     changed[#changed + 1] = n - 2
   end
 end
-return {members_version(#changed > 0), redis.call('ZCARD', KEYS[2]), changed}
+return {members_version(#changed > 0), call('ZCARD', members), changed}

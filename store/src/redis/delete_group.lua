@@ -4,12 +4,12 @@
 if not exists then
   return false
 end
-local removed = redis.call('ZRANGE', KEYS[2], 0, tonumber(ARGV[1]) - 1)
+local removed = call('ZRANGE', members, 0, tonumber(ARGV[1]) - 1)
 for _, user in ipairs(removed) do
   remove(user)
 end
-local left = redis.call('ZCARD', KEYS[2])
+local left = call('ZCARD', members)
 if left == 0 then
-  redis.call('HDEL', KEYS[1], 'made', 'open', 'name', 'owner')
+  call('HDEL', conv, 'made', 'open', 'name', 'owner')
 end
 return {members_version(true), left, removed}

@@ -119,7 +119,8 @@ impl Groups for RedisStore {
                 }
             })
             .collect();
-        let answers = self.ask(super::script!("fence.lua", "memberships.lua"), &[], items, ITEMS).await?;
+        let answers =
+            self.ask(super::script!("fence.lua", "head.lua", "memberships.lua"), &[], items, ITEMS).await?;
         of.into_iter().zip(answers).map(|((_, group), answer)| membership(group, answer)).collect()
     }
 }

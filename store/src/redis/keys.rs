@@ -17,12 +17,14 @@
 //! | `device:<user>` | hash | device → `<epoch>:<born_at>` |
 //! | `presence:<user>` | hash | device → `<incarnation> <since_at> <epoch> <node>`; the node comes last since its id may hold anything |
 //! | `starts` | hash | node → its newest incarnation; `#` → how many times that table changed. The same in every partition |
+//! | `clock` | string | the greatest version that was given to an inbox here; used in partition 0 only, save in a cluster |
 //! | `fence` | string | nothing: it is written to have something to wait for |
 //! | `schema` | string | the version of all this, in partition 0 |
 //!
-//! Fields of `conv`: `seq` and `at` (of the last message), `max` (the greatest message id, 8 bytes), `first` (the first `seq`
-//! that retention left, 1 where missing), `a` and `b` (read marks of a direct conversation's users, in the order of its
-//! name), `day` and `old` (the last two days with something in `sent…`). Of groups: `mv` (members version), `rv` (routing
+//! Fields of `conv`: `h` (32 bytes, numbers with the highest byte first: the last `seq` in 8 bytes, its `sent_at` in 8, the
+//! greatest message id in 8, the last day with something in `sent…` in 4, the one before it in 4: all that an append needs, in
+//! one field, because each further one costs as much as a call), `first` (the first `seq` that retention left, 1 where
+//! missing), `a` and `b` (read marks of a direct conversation's users, in the order of its name). Of groups: `mv` (members version), `rv` (routing
 //! version), `en` (the `#` of `starts` up to which `interest` is tidy), and while the group exists `made` (`created_at`),
 //! `open` (0 or 1), `name`, `owner`.
 
@@ -117,6 +119,10 @@ impl Partition {
 
     pub(super) fn starts(&self) -> String {
         self.key("starts")
+    }
+
+    pub(super) fn clock(&self) -> String {
+        self.key("clock")
     }
 
     pub(super) fn fence(&self) -> String {

@@ -16,6 +16,9 @@ end
 -- The connections of a user, as a flat list: device, entry, device, entry.
 local function live_devices(presence, starts)
   local held = redis.call('HGETALL', presence)
+  if not held[1] then
+    return held
+  end
   local live = {}
   for i = 1, #held, 2 do
     local incarnation, node = string.match(held[i + 1], '^(%d+) %d+ %d+ (.+)$')
@@ -32,6 +35,9 @@ end
 -- Only the entries of the live connections.
 local function live_entries(presence, starts)
   local live = live_devices(presence, starts)
+  if not live[1] then
+    return live
+  end
   local entries = {}
   for i = 2, #live, 2 do
     entries[#entries + 1] = live[i]

@@ -58,7 +58,7 @@ impl RedisStore {
             let keys = self.keys.group(group);
             let verb = if change == Change::Add { "add" } else { "remove" };
             let arguments: Vec<&str> = [verb].into_iter().chain(users.iter().map(User::as_str)).collect();
-            let script = super::script!("version.lua", "spans.lua", "change_members.lua");
+            let script = super::script!("version.lua", "head.lua", "spans.lua", "change_members.lua");
             let call = Call::script(keys.conv(), script, &group_keys(&keys), &arguments);
             let answers = self.write(vec![call]).await?;
             let Some(answer) = values::optional(values::next(&mut answers.into_iter())?, values::list)?
@@ -93,7 +93,7 @@ impl RedisStore {
             let answers = self.read(vec![Call::command(member, first)]).await?;
             let members = names(values::next(&mut answers.into_iter())?)?;
             self.announce(group, Change::Remove, &members).await?;
-            let script = super::script!("version.lua", "spans.lua", "delete_group.lua");
+            let script = super::script!("version.lua", "head.lua", "spans.lua", "delete_group.lua");
             let call = Call::script(keys.conv(), script, &group_keys(&keys), &[CHUNK]);
             let answers = self.write(vec![call]).await?;
             let Some(answer) = values::optional(values::next(&mut answers.into_iter())?, values::list)?
@@ -141,15 +141,15 @@ impl RedisStore {
                 let keys = self.keys.user(user);
                 let bump = text(if *changed || *untold { "1" } else { "" });
                 Item {
-                    keys: vec![keys.inbox(), keys.presence(), keys.partition.starts()],
+                    keys: vec![keys.inbox(), keys.presence()],
                     partition: keys.partition,
                     arguments: vec![bump],
                 }
             })
             .collect();
         let name = Conversation::Group(group.clone()).to_string();
-        let script = super::script!("live.lua", "version.lua", "conclude.lua");
-        let answers = self.change(script, &[text(&name)], items).await?;
+        let script = super::script!("version.lua", "live.lua", "conclude.lua");
+        let answers = self.change_inboxes(script, &[text(&name)], items).await?;
         let mut known: HashSet<NodeRef> = sum.nodes.iter().cloned().collect();
         for (user, answer) in users.into_iter().zip(answers).filter(|(user, _)| user.changed) {
             sum.changed.push(user.user);

@@ -1,4 +1,4 @@
--- After fence.lua: pages of messages. Keys, a request: conv, log. Arguments, a request: after, before, limit, max_bytes, 1 for backwards.
+-- After fence.lua and head.lua: pages of messages. Keys, a request: conv, log. Arguments, a request: after, before, limit, max_bytes, 1 for backwards.
 -- Answers, a request: the last seq, the first seq, and a flat list: entry id, message, entry id, message.
 
 local function text(number)
@@ -47,8 +47,8 @@ end
 local answers = {}
 local at = 2
 for key = 2, #KEYS, 2 do
-  local head = redis.call('HMGET', KEYS[key], 'seq', 'first')
-  local last_seq, first_seq = tonumber(head[1] or '0'), tonumber(head[2] or '1')
+  local head = redis.call('HMGET', KEYS[key], 'h', 'first')
+  local last_seq, first_seq = unpack_head(head[1]), tonumber(head[2] or '1')
   -- The interval that there is.
   local low = math.max(tonumber(ARGV[at]) + 1, first_seq)
   local high = math.min(tonumber(ARGV[at + 1]) - 1, last_seq)

@@ -7,7 +7,9 @@ use redis_link::Call;
 use wire::{Conversation, Message};
 
 use super::{
-    RedisStore, record,
+    RedisStore,
+    failure::unreadable,
+    record,
     shards::{Item, number, text},
     values,
 };
@@ -42,7 +44,8 @@ impl RedisStore {
                 }
             })
             .collect();
-        let answers = self.ask(super::script!("fence.lua", "pages.lua"), &[], items, PAGES).await?;
+        let answers =
+            self.ask(super::script!("fence.lua", "head.lua", "pages.lua"), &[], items, PAGES).await?;
         requests.iter().zip(answers).map(|(request, answer)| page(request, answer)).collect()
     }
 
@@ -53,7 +56,7 @@ impl RedisStore {
             .map(|keys| {
                 let key = keys.conv();
                 let mut command = redis::cmd("HMGET");
-                command.arg(&key).arg(&["seq", "mv", "at"]);
+                command.arg(&key).arg(&["h", "mv"]);
                 Call::command(key, command)
             })
             .collect();
@@ -76,7 +79,8 @@ impl RedisStore {
             .collect();
         // No message is from before the epoch, and none from after the last time that a script can tell.
         let at = number(u64::try_from(at.saturating_add(1)).unwrap_or(0).min(ALL));
-        let answers = self.ask(super::script!("fence.lua", "seq_at.lua"), &[at], items, SEARCHES).await?;
+        let answers =
+            self.ask(super::script!("fence.lua", "head.lua", "seq_at.lua"), &[at], items, SEARCHES).await?;
         answers.into_iter().map(values::unsigned).collect()
     }
 }
@@ -105,8 +109,12 @@ fn page(request: &PageRequest, answer: Value) -> Result<Page, StoreError> {
 
 fn head(answer: Value) -> Result<Head, StoreError> {
     let mut answer = values::list(answer)?.into_iter();
-    let last_seq = values::unsigned(values::next(&mut answer)?)?;
+    let head = values::optional(values::next(&mut answer)?, values::bytes)?;
     let members_version = values::unsigned(values::next(&mut answer)?)?;
-    let last_at = values::optional(values::next(&mut answer)?, values::signed)?.unwrap_or(0);
-    Ok(Head { last_seq, members_version, last_at })
+    let Some(head) = head else { return Ok(Head { last_seq: 0, members_version, last_at: 0 }) };
+    let number = |at: usize| {
+        let bytes = head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(i64::from_be_bytes).ok_or_else(|| unreadable("a conversation", &"its head is too short"))
+    };
+    Ok(Head { last_seq: number(0)?.unsigned_abs(), members_version, last_at: number(8)? })
 }

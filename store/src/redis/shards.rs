@@ -50,6 +50,34 @@ impl RedisStore {
         sort(answers, shards.items)
     }
 
+    /// The same for a script that gives versions to inboxes: its first keys are `clock` and `starts`, of the one partition in
+    /// a cluster; elsewhere of the first one, since all have the same.
+    pub(super) fn inbox_shards(
+        &self,
+        script: &'static Script,
+        first: &[Argument<'_>],
+        items: Vec<Item<'_>>,
+    ) -> Shards {
+        let home = self.keys.partition(0);
+        let first_keys = |partition: &Partition| {
+            let of = if self.is_cluster() { partition } else { &home };
+            vec![of.clock(), of.starts()]
+        };
+        self.shards_of(script, first_keys, first, items, ITEMS)
+    }
+
+    /// Runs such a script, and answers what it says of each item.
+    pub(super) async fn change_inboxes(
+        &self,
+        script: &'static Script,
+        first: &[Argument<'_>],
+        items: Vec<Item<'_>>,
+    ) -> Result<Vec<Value>, StoreError> {
+        let shards = self.inbox_shards(script, first, items);
+        let answers = self.write(shards.calls).await?;
+        sort(answers, shards.items)
+    }
+
     /// Runs a script that reads what no failover may take back, for at most so many items at a time. The script's text is
     /// after `fence.lua`, which takes the first key and the first argument.
     pub(super) async fn ask(
@@ -62,7 +90,7 @@ impl RedisStore {
         self.check_schema().await?;
         let fence = text(if self.options.wait.is_some() { "1" } else { "" });
         let first: Vec<_> = [fence].into_iter().chain(first.iter().cloned()).collect();
-        let shards = self.shards_of(script, |partition| Some(partition.fence()), &first, items, most);
+        let shards = self.shards_of(script, |partition| vec![partition.fence()], &first, items, most);
         let answers = self.run(shards.calls, true).await?;
         sort(answers, shards.items)
     }
@@ -75,13 +103,13 @@ impl RedisStore {
         first: &[Argument<'_>],
         items: Vec<Item<'_>>,
     ) -> Shards {
-        self.shards_of(script, |_| None, first, items, ITEMS)
+        self.shards_of(script, |_| Vec::new(), first, items, ITEMS)
     }
 
     fn shards_of(
         &self,
         script: &'static Script,
-        first_key: impl Fn(&Partition) -> Option<String>,
+        first_keys: impl Fn(&Partition) -> Vec<String>,
         first: &[Argument<'_>],
         items: Vec<Item<'_>>,
         most: usize,
@@ -98,11 +126,11 @@ impl RedisStore {
                 bytes += item.1.arguments.iter().map(|argument| argument.len()).sum::<usize>();
                 shard.push(item);
                 if shard.len() == most || bytes > BYTES {
-                    shards.push(script, &first_key, first, std::mem::take(&mut shard));
+                    shards.push(script, &first_keys, first, std::mem::take(&mut shard));
                     bytes = 0;
                 }
             }
-            shards.push(script, &first_key, first, shard);
+            shards.push(script, &first_keys, first, shard);
         }
         shards
     }
@@ -112,15 +140,15 @@ impl Shards {
     fn push(
         &mut self,
         script: &'static Script,
-        first_key: impl Fn(&Partition) -> Option<String>,
+        first_keys: impl Fn(&Partition) -> Vec<String>,
         first: &[Argument<'_>],
         shard: Vec<(usize, Item<'_>)>,
     ) {
         let Some((_, item)) = shard.first() else { return };
         let tag = item.partition.key("");
-        let first_key = first_key(&item.partition);
+        let first_keys = first_keys(&item.partition);
         let keys: Vec<&String> =
-            first_key.iter().chain(shard.iter().flat_map(|(_, item)| &item.keys)).collect();
+            first_keys.iter().chain(shard.iter().flat_map(|(_, item)| &item.keys)).collect();
         let mut call = Call::script(tag, script, &keys, &[] as &[&str]);
         for argument in first.iter().chain(shard.iter().flat_map(|(_, item)| &item.arguments)) {
             call = call.arg(&**argument);

@@ -1,21 +1,26 @@
--- Shared by scripts that give versions to inboxes and members.
+-- Shared by scripts that tell the time or give versions. First key where inboxes are changed: clock, the greatest version
+-- given to one here.
 
-local clock = redis.call('TIME')
+local call = redis.call
+local clock = call('TIME')
+local now_us = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
--- The version after the known one: microseconds, so that one that a failover took back is not given again to something
--- else.
-local function next_version(known)
-  local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-  return string.format('%.0f', math.max(now, tonumber(known or '0') + 1))
+local function text(number)
+  return string.format('%.0f', number)
 end
 
--- The conversation has come as far as `seq` at least; the version grows in any case: a repetition is told again.
-local function bump(inbox, conversation, seq)
-  local known = redis.call('HMGET', inbox, conversation, '#')
-  local version = next_version(known[2])
-  if tonumber(known[1] or '0') < seq then
-    redis.call('HSET', inbox, conversation, string.format('%.0f', seq), '#', version)
-  else
-    redis.call('HSET', inbox, '#', version)
+-- A version that is greater than every one before: microseconds, so that one that a failover took back is not given again
+-- to something else.
+local function version_after(known)
+  return text(math.max(now_us, tonumber(known or '0') + 1))
+end
+
+-- The version of whatever this call changes in inboxes: one for all of them, since nobody sees them in between.
+local version
+local function inbox_version()
+  if not version then
+    version = version_after(call('GET', KEYS[1]))
+    call('SET', KEYS[1], version)
   end
+  return version
 end
