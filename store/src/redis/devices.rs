@@ -3,13 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use redis::Value;
 use redis_link::Call;
-use tokio::time;
 use wire::{Group, NodeRef, User};
 
 use super::{
@@ -25,9 +23,6 @@ use crate::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange,
     StoreError, UserPresence,
 };
-
-/// The clock of the store counts these.
-const TICK: Duration = Duration::from_millis(1);
 
 #[async_trait]
 impl Devices for RedisStore {
@@ -53,12 +48,7 @@ impl Devices for RedisStore {
         });
         let script = script!("live.lua", "held.lua", "seen.lua", "connect.lua");
         let answers = self.change(script, &[], items.collect()).await?;
-        let connected = answers.into_iter().map(connected).collect::<Result<Vec<_>, _>>()?;
-        if connected.iter().any(|connected| !connected.known && connected.born_at > 0) {
-            // What is appended after this answer is the new device's, so it must not have the time of its birth.
-            time::sleep(TICK).await;
-        }
-        Ok(connected)
+        answers.into_iter().map(connected).collect()
     }
 
     async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {

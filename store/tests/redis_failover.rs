@@ -1,0 +1,201 @@
+//! Given replicas, when a server dies or hangs, then nothing acknowledged is lost, what is not durable is not acknowledged,
+//! and the store goes on by itself.
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use redis_link::{Mode, Wait};
+use servers::{Redis, RedisCluster, Replicated};
+use store::{
+    Devices as _, Held, InterestChange, Messages as _, PageRequest, RedisOptions, RedisStore, StoreError,
+    conformance::support::{
+        append, connect, direct, everything, from_device, group, key, node, page, read_all, seqs, to_user,
+        user,
+    },
+};
+use support::{load::Load, open, options, until};
+use tokio::time::Instant;
+
+/// A primary takes nothing while fewer replicas follow it.
+async fn require_replicas(servers: &Replicated, replicas: &str) {
+    for server in servers.replicas.iter().chain([&servers.primary]) {
+        assert_eq!(server.command(&["CONFIG", "SET", "min-replicas-to-write", replicas]).await.trim(), "OK");
+    }
+}
+
+fn sentinel(servers: &Replicated, replicas: u32) -> RedisOptions {
+    options(Mode::Sentinel, servers.sentinel_addresses(), replicas)
+}
+
+fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
+    matches!(answer, Err(StoreError::Unavailable(_)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_primary_takes_nothing_acknowledged_with_it() {
+    let mut servers = Replicated::start().await;
+    require_replicas(&servers, "1").await;
+    let options = sentinel(&servers, 1);
+    let stores = [Arc::new(open(&options)), Arc::new(open(&options))];
+    let store = &*stores[0];
+    let (here, phone) = (node("spear-1", 1), key("a", "phone"));
+    let connected = connect(store, &phone, &here).await;
+    let generation = store.generation().await.expect("the store works");
+    let load = Load::start(&stores).await;
+    load.acknowledges(500).await;
+
+    servers.primary.kill().await;
+    let killed_at = Instant::now();
+    load.acknowledges(1).await;
+    println!("appends go on after {:?}", killed_at.elapsed());
+    load.acknowledges(500).await;
+    assert!(load.failures() > 0, "the kill was felt");
+    load.assert_nothing_lost(store).await;
+
+    assert_ne!(
+        store.generation().await.expect("the store works"),
+        generation,
+        "spears are to say who is here"
+    );
+    let held = Held { key: phone.clone(), epoch: connected.epoch, born_at: 0, since_at: connected.since_at };
+    assert_eq!(store.assert_presence(&here, vec![held]).await.expect("the store works"), [true]);
+    append(store, from_device("phone", connected.epoch, to_user("a", "b"))).await;
+    assert!(connect(store, &phone, &here).await.epoch > connected.epoch, "epochs are not given again");
+}
+
+/// Its only replica takes over. Nobody confirms what is written there until the killed one is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_primary_of_a_cluster_takes_nothing_acknowledged_with_it() {
+    let mut servers = RedisCluster::start().await;
+    let options = options(Mode::Cluster, servers.addresses(), 1);
+    let stores = [Arc::new(open(&options)), Arc::new(open(&options))];
+    let store = &*stores[0];
+    let generation = store.generation().await.expect("the store works");
+    let load = Load::start(&stores).await;
+    load.acknowledges(500).await;
+
+    // The one that has the group, so that the kill is felt.
+    let victim = owner(&servers, "*log:g:g").await;
+    servers.nodes[victim].kill().await;
+    until("a replica takes over", async || primaries(&servers).await.len() == 3).await;
+    servers.nodes[victim].start_again().await;
+    load.acknowledges(1_000).await;
+    assert!(load.failures() > 0, "the kill was felt");
+    load.assert_nothing_lost(store).await;
+    assert_ne!(store.generation().await.expect("the store works"), generation);
+}
+
+/// Which primary has a key.
+async fn owner(servers: &RedisCluster, pattern: &str) -> usize {
+    for at in primaries(servers).await {
+        if !servers.nodes[at].command(&["--scan", "--pattern", pattern]).await.trim().is_empty() {
+            return at;
+        }
+    }
+    panic!("nobody has {pattern}");
+}
+
+/// Those that live and say that they are one.
+async fn primaries(servers: &RedisCluster) -> Vec<usize> {
+    let mut primaries = Vec::new();
+    for (at, node) in servers.nodes.iter().enumerate() {
+        if node.command(&["ROLE"]).await.starts_with("master") {
+            primaries.push(at);
+        }
+    }
+    primaries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_replica_confirms_is_neither_acknowledged_nor_read() {
+    let servers = Replicated::start().await;
+    let options = sentinel(&servers, 1);
+    let store = open(&RedisOptions {
+        wait: Some(Wait { replicas: 1, timeout: Duration::from_millis(300) }),
+        ..options.clone()
+    });
+    append(&store, to_user("a", "b")).await;
+    let phone = key("a", "phone");
+    let held = connect(&store, &phone, &node("spear-1", 1)).await;
+
+    servers.replicas[0].freeze();
+    append(&store, to_user("a", "b")).await;
+    servers.replicas[1].freeze();
+    let third = to_user("a", "b");
+    assert!(is_unavailable(&store.append(vec![third.clone()]).await));
+    let all = || everything(&direct("a", "b"));
+    assert!(is_unavailable(&store.pages(vec![all()]).await), "the third may yet be taken back");
+    assert!(is_unavailable(&store.heads(vec![direct("a", "b")]).await));
+    assert!(is_unavailable(&store.inbox(&user("a")).await));
+    assert!(is_unavailable(&store.cursors(&phone).await));
+    let hasty = open(&RedisOptions { wait: None, ..options });
+    assert_eq!(read(&hasty, all()).await, [1, 2, 3], "one who does not wait sees it");
+
+    servers.replicas[0].thaw();
+    until("the replica follows again", async || store.pages(vec![all()]).await.is_ok()).await;
+    assert_eq!(read(&store, all()).await, [1, 2, 3]);
+    let again = append(&store, third).await;
+    assert_eq!((again.message.seq, again.duplicate), (3, true));
+    assert_eq!(append(&store, to_user("a", "b")).await.message.seq, 4);
+    append(&store, from_device("phone", held.epoch, to_user("a", "b"))).await;
+    assert!(store.cursors(&phone).await.expect("the store works").is_empty());
+}
+
+async fn read(store: &RedisStore, request: PageRequest) -> Vec<u64> {
+    seqs(&page(store, request).await.messages)
+}
+
+/// What `wait` is there for: without it, the same fault takes an acknowledged message back, and its `seq` is given again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_waiting_a_failover_loses_what_was_acknowledged() {
+    let mut servers = Replicated::start().await;
+    let waiting = sentinel(&servers, 1);
+    let hasty = open(&RedisOptions { wait: None, ..waiting.clone() });
+    let waiting = open(&waiting);
+    append(&waiting, to_user("a", "b")).await;
+    interest(&waiting, 1).await;
+
+    // What is on the way to a frozen server would still reach it: so the way is cut, and it cannot make a new one.
+    servers.replicas.iter().for_each(Redis::freeze);
+    let cut = servers.primary.command(&["CLIENT", "KILL", "TYPE", "replica"]).await;
+    assert_eq!(cut.trim(), "2");
+    assert!(is_unavailable(&waiting.append(vec![to_user("c", "d")]).await));
+    let lost = append(&hasty, to_user("a", "b")).await.message;
+    assert_eq!(lost.seq, 2);
+    let lost_version = interest(&waiting, 2).await;
+
+    servers.primary.kill().await;
+    servers.replicas.iter().for_each(Redis::thaw);
+    until("a replica takes over", async || waiting.pages(vec![everything(&direct("a", "b"))]).await.is_ok())
+        .await;
+    assert_eq!(seqs(&read_all(&waiting, &direct("a", "b")).await), [1], "it is lost");
+    let other = append(&waiting, to_user("a", "b")).await.message;
+    assert_eq!(other.seq, lost.seq, "another message has its place");
+    assert_ne!(other.id, lost.id);
+    assert!(read_all(&waiting, &direct("c", "d")).await.is_empty(), "this one was not acknowledged");
+    // Nobody waits for interest. But who remembers where a group's hints went is told that it changed.
+    assert!(interest(&waiting, 3).await > lost_version);
+}
+
+/// One more node wants hints of a group; answers the version of the routing.
+async fn interest(store: &RedisStore, n: u64) -> u64 {
+    let group = group("g");
+    let change = InterestChange { group: group.clone(), interested: true };
+    store.set_interest(&node(&format!("spear-{n}"), 1), vec![change]).await.expect("the store works");
+    store.routing(vec![group]).await.expect("the store works")[0].0
+}
+
+#[tokio::test]
+async fn a_server_that_started_again_is_another_one() {
+    let mut server = Redis::start().await;
+    let store = open(&options(Mode::Single, vec![server.address()], 0));
+    append(&store, to_user("a", "b")).await;
+    let generation = store.generation().await.expect("the store works");
+    server.kill().await;
+    assert!(is_unavailable(&store.generation().await));
+    server.start_again().await;
+    until("the store goes on", async || store.generation().await.is_ok()).await;
+    assert_ne!(store.generation().await.expect("the store works"), generation);
+    assert_eq!(append(&store, to_user("a", "b")).await.message.seq, 2);
+}
