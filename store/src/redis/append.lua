@@ -6,7 +6,7 @@
 -- First keys: clock, starts. First argument: how long a cid is remembered, milliseconds. Then, a conversation:
 --   direct  keys: conv, log, sent0, sent1, then for each inbox to be bumped: inbox, presence
 --           arguments: how many inboxes (0 to 2), how many messages, the name
---   group   keys: conv, log, sent0, sent1, read, member, interest
+--   group   keys: conv, log, sent0, sent1, read, member, interest, starts
 --           arguments: g, how many messages
 -- and a message:
 --   keys: the sender's `device`, where the epoch is to be compared here
@@ -193,8 +193,8 @@ while argument <= #ARGV do
     answer = answer + 1
     answers[place + 2] = head[2] or '0'
     -- Not for a group that nobody made: whoever names one should leave nothing behind.
-    answers[place + 3] = exists and routing_version(conv, KEYS[key + 2], starts, head[3], head[4]) or 0
-    key = key + 3
+    answers[place + 3] = exists and routing_version(conv, KEYS[key + 2], KEYS[key + 3], head[3], head[4]) or 0
+    key = key + 4
   else
     seq, at, max_high, max_low, day, old = unpack_head(call('HGET', conv, 'h'))
     read, members = nil, nil

@@ -126,7 +126,7 @@ impl RedisStore {
         let conversation = &batch[run.places[0]].conversation;
         match conversation {
             Conversation::Group(_) => {
-                keys.extend([of.read(), of.member(), of.interest()]);
+                keys.extend([of.read(), of.member(), of.interest(), of.partition.starts()]);
                 arguments.extend([text("g"), count]);
             }
             Conversation::Direct(..) => {

@@ -1,14 +1,19 @@
 -- Shared by scripts that need to know who is connected: put before them, see `script!` in mod.rs.
 -- What a start of a node wrote is dead when the node has entered again since, and is removed when it is met.
 
--- By node: its newest incarnation. One table for the whole call: `enter` writes the same to every partition.
+-- By `starts` and node: its newest incarnation. Not shared by partitions, since `enter` may be on its way through them.
 local newest = {}
 
 local function is_dead(starts, node, incarnation)
-  local start = newest[node]
+  local known = newest[starts]
+  if not known then
+    known = {}
+    newest[starts] = known
+  end
+  local start = known[node]
   if not start then
     start = tonumber(redis.call('HGET', starts, node) or '0')
-    newest[node] = start
+    known[node] = start
   end
   return incarnation < start
 end
