@@ -46,7 +46,7 @@ impl Devices for RedisStore {
                 partition: of.partition,
             }
         });
-        let script = script!("live.lua", "held.lua", "seen.lua", "connect.lua");
+        let script = script!("version.lua", "live.lua", "seen.lua", "connect.lua");
         let answers = self.change(script, &[], items.collect()).await?;
         answers.into_iter().map(connected).collect()
     }
@@ -60,7 +60,7 @@ impl Devices for RedisStore {
                 partition: of.partition,
             }
         });
-        let script = script!("live.lua", "held.lua", "seen.lua", "disconnect.lua");
+        let script = script!("version.lua", "seen.lua", "disconnect.lua");
         let shards = self.shards(script, &[], items.collect());
         self.note(shards.calls).await.map(drop)
     }

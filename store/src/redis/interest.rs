@@ -23,7 +23,8 @@ impl RedisStore {
             item(self.keys.group(group), arguments)
         });
         let first = [number(node.incarnation.0), text(&node.id)];
-        let shards = self.shards(script!("live.lua", "set_interest.lua"), &first, items.collect());
+        let shards =
+            self.shards(script!("version.lua", "live.lua", "set_interest.lua"), &first, items.collect());
         self.note(shards.calls).await.map(drop)
     }
 

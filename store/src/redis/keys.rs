@@ -14,11 +14,14 @@
 //! | `span:<group's conversation>` | hash | user → `1-4 9-`: spans, the last one open while they are a member |
 //! | `interest:<group's conversation>` | hash | node → incarnation that wants hints |
 //! | `inbox:<user>` | hash | direct conversation → last `seq`; `g:<group>` → `1`, or `p` while a change is under way; `#` → version |
-//! | `device:<user>` | hash | device → `<epoch>:<born_at>` |
+//! | `device:<user>` | hash | device → `<epoch>:<born_at>`; `#` → when the user was last seen |
+//! | `cursor:<user>/<device>` | hash | conversation → `seq` up to which the device holds everything |
+//! | `ban:<user>` | string | nothing: it is there while the user is banned |
 //! | `presence:<user>` | hash | device → `<incarnation> <since_at> <epoch> <node>`; the node comes last since its id may hold anything |
 //! | `starts` | hash | node → its newest incarnation; `#` → how many times that table changed. The same in every partition |
 //! | `clock` | string | the greatest version that was given to an inbox here; used in partition 0 only, save in a cluster |
 //! | `fence` | string | nothing: it is written to have something to wait for |
+//! | `reports` | hash | `<role>/<node>` → its last report, see `reports.rs`; in partition 0 |
 //! | `schema` | string | the version of all this, in partition 0 |
 //!
 //! Fields of `conv`: `h` (32 bytes, numbers with the highest byte first: the last `seq` in 8 bytes, its `sent_at` in 8, the

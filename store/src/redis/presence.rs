@@ -55,12 +55,12 @@ impl RedisStore {
             let of = self.keys.user(&key.user);
             let time = |at: &i64| at.to_string().into_bytes().into();
             Item {
-                keys: vec![of.device(), of.presence(), of.partition.starts()],
+                keys: vec![of.device(), of.presence()],
                 arguments: vec![text(key.device.as_str()), number(*epoch), time(born_at), time(since_at)],
                 partition: of.partition,
             }
         });
-        let script = script!("live.lua", "held.lua", "seen.lua", "assert.lua");
+        let script = script!("version.lua", "seen.lua", "assert.lua");
         let first = [number(node.incarnation.0), text(&node.id)];
         let answers = self.change(script, &first, items.collect()).await?;
         answers.into_iter().map(|answer| Ok(values::unsigned(answer)? == 1)).collect()
