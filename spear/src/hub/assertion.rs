@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(presence(&fixture, "bob").await, before);
         assert_eq!(presence(&fixture, "carol").await.devices.len(), 1);
         let interested = fixture.store.routing(vec![group]).await.expect("routing").remove(0).1;
-        assert_eq!(interested, [fixture.hub.node.clone()]);
+        assert_eq!(interested, std::slice::from_ref(&fixture.hub.node));
         let stored = fixture.append_as(&bob, Destination::User(user("alice"))).await;
         let stored = stored.expect("its epoch is still the newest");
         assert_eq!(stored.routing, Routing::Direct(vec![fixture.hub.node.clone()]));
