@@ -42,7 +42,7 @@ async fn a_killed_server_loses_nothing_that_was_acknowledged() {
 /// In a cluster, a conversation and its users live on different servers, so there is a moment between append and bump.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_cid_bumps_what_was_never_bumped() {
-    let servers = RedisCluster::start().await;
+    let mut servers = RedisCluster::start().await;
     let store = open(&options(Mode::Cluster, servers.addresses(), 0));
     // Two users, of whom one lives on another server than the conversation and the other user.
     let mut n = 0;
@@ -60,13 +60,14 @@ async fn a_repeated_cid_bumps_what_was_never_bumped() {
     let before = inbox_version(&store, &reader).await;
     let sent = with_cid("c", to_user("a", &reader));
 
-    servers.nodes[place].freeze();
+    servers.nodes[place].kill().await;
     let failed = store.append(vec![sent.clone()]).await;
-    servers.nodes[place].thaw();
+    servers.nodes[place].start_again().await;
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "nothing is acknowledged: {failed:?}");
     let between = direct("a", &reader);
     until("the server is back", async || store.inbox(&user(&reader)).await.is_ok()).await;
     assert_eq!(seqs(&read_all(&store, &between).await), [1, 2], "it is stored");
+    assert_eq!(inbox_version(&store, &reader).await, before, "nobody was told");
 
     let again = append(&store, Append { id: next_id(), ..sent }).await;
     assert_eq!((again.message.seq, again.duplicate), (2, true));
