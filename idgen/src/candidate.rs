@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use boot::Condition;
 use roster::{Leadership, Roster, RosterError};
+use snowflake::Clock;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
     counters::Counters,
     dispenser::Dispenser,
     term::{End, Term},

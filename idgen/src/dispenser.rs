@@ -3,16 +3,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use snowflake::{Clock, Exhausted, Generator, layout};
 use tokio::sync::{Notify, futures::Notified};
 use wire::proto::idgen::Run;
 
-use crate::{
-    clock::Clock,
-    counters::Counters,
-    generator::{Exhausted, Generator},
-    layout,
-    lease::Lease,
-};
+use crate::{counters::Counters, lease::Lease};
 
 /// Serves ids while the node is the active one. One for each node.
 pub(crate) struct Dispenser {
@@ -158,8 +153,9 @@ impl Drop for CloseOnDrop {
 
 #[cfg(test)]
 mod tests {
+    use snowflake::{ManualClock, layout::EPOCH_AT};
+
     use super::*;
-    use crate::{clock::manual::ManualClock, layout::EPOCH_AT};
 
     fn open(clock: &Arc<ManualClock>) -> Dispenser {
         let dispenser = Dispenser::new(clock.clone(), Counters::new(Vec::new()));

@@ -2,10 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `layout.rs` | what the bits of an id mean, and until when they suffice |
-//! | `generator.rs` | cuts runs of ids; no clock, no I/O |
 //! | `reservation.rs` | how far ahead of the clock ids may go |
-//! | `clock.rs` | the two clocks: wall and boot time |
 //! | `lease.rs` | until when this node may believe to be the active one |
 //! | `watermark.rs` | the persistent record that fences one active node from the next |
 //! | `dispenser.rs` | generator, reservation and lease together: what a request asks |
@@ -15,16 +12,15 @@
 //! | `counters.rs` | metrics, and what stat is told |
 //! | `settings.rs` | the table `[idgen]` |
 //!
+//! The layout of ids, their generator and the clocks are the crate `snowflake`: other nodes cut ids while ZooKeeper is lost.
+//!
 //! Two nets hold independently. The *watermark* keeps ids unique: a node serves only ids below the time it has written
 //! there, and its successor starts at that time. The *lease* keeps calls in order: a node that has not written for its
 //! length refuses, and a successor, after writing, waits that length before it serves.
 
 mod candidate;
-mod clock;
 mod counters;
 mod dispenser;
-mod generator;
-mod layout;
 mod lease;
 mod reservation;
 mod service;
@@ -36,11 +32,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use boot::{Cluster, Membership, NodeContext, Shutdown};
+use snowflake::{Clock, SystemClock, layout};
 use tokio_util::sync::CancellationToken;
 use wire::NodeState;
 
 use candidate::Candidate;
-use clock::{Clock, SystemClock};
 use counters::Counters;
 use dispenser::Dispenser;
 use watermark::Watermark;

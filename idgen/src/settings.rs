@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::layout::WORKER_MAX;
+use snowflake::layout::STRICT_WORKER_MAX;
 
 /// The shortest lease: below it, a slow disk would let it lapse again and again.
 const LEASE_MIN_MS: u64 = 100;
@@ -15,7 +15,7 @@ const RESERVE_MAX_MS: u64 = 600_000;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The worker number in every id, 0 to 1023.
+    /// The worker number in every id, 0 to 15: the others are for nodes that cut ids while ZooKeeper is lost.
     #[serde(deserialize_with = "worker")]
     pub worker: u16,
     /// How far ahead the active node reserves time with each write, in milliseconds.
@@ -66,8 +66,11 @@ impl Settings {
 fn worker<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let worker = u64::deserialize(deserializer)?;
     match u16::try_from(worker) {
-        Ok(worker) if worker <= WORKER_MAX => Ok(worker),
-        _ => Err(D::Error::custom(format!("{worker} is no worker number: expected 0 to {WORKER_MAX}"))),
+        Ok(worker) if worker <= STRICT_WORKER_MAX => Ok(worker),
+        _ => Err(D::Error::custom(format!(
+            "{worker} is no worker number of idgen: expected 0 to {STRICT_WORKER_MAX} (the others are taken by nodes that \
+             cut ids while ZooKeeper is lost)"
+        ))),
     }
 }
 
@@ -114,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_beyond_its_bits_is_refused() {
+    fn a_worker_number_that_others_may_take_is_refused() {
         let read = |worker| {
             serde_json::from_str::<Settings>(&format!(
                 r#"{{"worker": {worker}, "reserve_ms": 3000, "lease_ms": 0}}"#
             ))
         };
-        assert_eq!(read(1_023).expect("the last one").worker, 1_023);
-        let refused = read(1_024).expect_err("one bit too many").to_string();
-        assert!(refused.contains("expected 0 to 1023"), "{refused}");
+        assert_eq!(read(15).expect("the last one").worker, 15);
+        let refused = read(16).expect_err("for others").to_string();
+        assert!(refused.contains("expected 0 to 15"), "{refused}");
     }
 }

@@ -4,15 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use boot::Condition;
 use roster::Leadership;
+use snowflake::{Clock, Generator, layout};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
     counters::Counters,
     dispenser::Dispenser,
-    generator::Generator,
-    layout,
     lease::Lease,
     reservation,
     watermark::{Claim, Watermark, WatermarkError},

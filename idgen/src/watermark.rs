@@ -4,10 +4,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use roster::{Roster, RosterError, Version};
 use serde::{Deserialize, Serialize};
+use snowflake::layout;
 use tokio::time;
 use wire::{Incarnation, NodeRef};
 
-use crate::{layout, settings::Bounds};
+use crate::settings::Bounds;
 
 /// Where it is kept (CONTRACT §7).
 pub(crate) const PATH: &str = "/idgen/watermark";
@@ -185,14 +186,12 @@ async fn bounded<T>(
 #[cfg(test)]
 mod tests {
     use roster::EmbeddedRoster;
+    use snowflake::{Clock, Generator, ManualClock, layout::EPOCH_AT};
 
     use super::*;
     use crate::{
-        clock::{Clock, manual::ManualClock},
         counters::Counters,
         dispenser::{Dispenser, Refusal},
-        generator::Generator,
-        layout::EPOCH_AT,
         lease::Lease,
     };
 

@@ -3,29 +3,38 @@
 use wire::MessageId;
 
 /// 2024-01-01T00:00:00Z, in milliseconds since the Unix epoch.
-pub(crate) const EPOCH_AT: i64 = 1_704_067_200_000;
+pub const EPOCH_AT: i64 = 1_704_067_200_000;
 
-pub(crate) const TIME_BITS: u32 = 41;
-pub(crate) const WORKER_BITS: u32 = 10;
-pub(crate) const SEQUENCE_BITS: u32 = 12;
+/// The bits of the time.
+pub const TIME_BITS: u32 = 41;
+/// The bits of the worker number.
+pub const WORKER_BITS: u32 = 10;
+/// The bits of the number within a millisecond.
+pub const SEQUENCE_BITS: u32 = 12;
 
 /// The greatest worker number.
-pub(crate) const WORKER_MAX: u16 = (1 << WORKER_BITS) - 1;
+pub const WORKER_MAX: u16 = (1 << WORKER_BITS) - 1;
+
+/// The worker numbers of the strict idgen, 0 to this one: a setting names one of them for the whole cluster, so nobody else may
+/// take them. The others are taken through [`crate::WorkerLease`].
+pub const STRICT_WORKER_MAX: u16 = 15;
 
 /// Ids of one worker in one millisecond.
-pub(crate) const IDS_PER_MS: u64 = 1 << SEQUENCE_BITS;
+pub const IDS_PER_MS: u64 = 1 << SEQUENCE_BITS;
 
 /// The first millisecond since [`EPOCH_AT`] that an id cannot hold: 69.7 years, in 2093.
-pub(crate) const END_MS: u64 = 1 << TIME_BITS;
+pub const END_MS: u64 = 1 << TIME_BITS;
 
 /// Five years of 365.25 days: who starts this close to the end would meet it in service.
 const MARGIN_MS: u64 = 5 * 365_250 * 24 * 3_600;
 
 /// The clock shows a time that ids cannot hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ClockError {
+pub enum ClockError {
+    /// Before the ids' epoch.
     #[error("the clock shows a time before 2024-01-01 ({0} ms since 1970): set the clock")]
     TooEarly(i64),
+    /// Too near to their end.
     #[error(
         "the clock shows a time within 5 years of the end of the ids' 41 bits in 2093 ({0} ms since 1970): set the clock, or move to a newer layout"
     )]
@@ -33,7 +42,10 @@ pub(crate) enum ClockError {
 }
 
 /// Whether ids can be cut from a clock that shows `wall_ms` since the Unix epoch.
-pub(crate) fn check_clock(wall_ms: i64) -> Result<(), ClockError> {
+///
+/// # Errors
+/// [`ClockError`]: somebody must set the clock.
+pub fn check_clock(wall_ms: i64) -> Result<(), ClockError> {
     if wall_ms < EPOCH_AT {
         return Err(ClockError::TooEarly(wall_ms));
     }
@@ -44,17 +56,22 @@ pub(crate) fn check_clock(wall_ms: i64) -> Result<(), ClockError> {
 }
 
 /// Milliseconds since the ids' epoch; 0 for a clock before it.
-pub(crate) fn since_epoch(wall_ms: i64) -> u64 {
+pub fn since_epoch(wall_ms: i64) -> u64 {
     u64::try_from(wall_ms.saturating_sub(EPOCH_AT)).unwrap_or(0)
 }
 
 /// The same moment in milliseconds since the Unix epoch.
-pub(crate) fn to_unix(since_epoch_ms: u64) -> i64 {
+pub fn to_unix(since_epoch_ms: u64) -> i64 {
     i64::try_from(since_epoch_ms).unwrap_or(i64::MAX).saturating_add(EPOCH_AT)
 }
 
+/// The time of an id, in milliseconds since the ids' epoch.
+pub fn time_ms(id: MessageId) -> u64 {
+    id.0 >> (WORKER_BITS + SEQUENCE_BITS)
+}
+
 /// Puts an id together. `time_ms` is below [`END_MS`], `sequence` below [`IDS_PER_MS`].
-pub(crate) fn compose(time_ms: u64, worker: u16, sequence: u64) -> MessageId {
+pub fn compose(time_ms: u64, worker: u16, sequence: u64) -> MessageId {
     debug_assert!(time_ms < END_MS && worker <= WORKER_MAX && sequence < IDS_PER_MS);
     MessageId(time_ms << (WORKER_BITS + SEQUENCE_BITS) | u64::from(worker) << SEQUENCE_BITS | sequence)
 }
@@ -69,6 +86,7 @@ mod tests {
         assert_eq!(compose(END_MS - 1, WORKER_MAX, IDS_PER_MS - 1), MessageId(i64::MAX as u64));
         assert_eq!(compose(1, 0, 0), MessageId(1 << 22));
         assert_eq!(compose(0, 1, 0), MessageId(1 << 12));
+        assert_eq!(time_ms(compose(77, WORKER_MAX, IDS_PER_MS - 1)), 77);
     }
 
     #[test]

@@ -6,26 +6,30 @@ use crate::layout::{self, END_MS, IDS_PER_MS};
 
 /// Ids of one worker, each above all before.
 #[derive(Debug)]
-pub(crate) struct Generator {
+pub struct Generator {
     worker: u16,
     /// The next free place: logical milliseconds since the epoch times [`IDS_PER_MS`], plus the sequence.
     next: u64,
 }
 
 /// Not so many ids are left below the bound.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted;
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not so many ids are left below the time that is reserved")]
+pub struct Exhausted;
 
 impl Generator {
-    /// Ids from logical time `floor_ms` on, in milliseconds since the epoch.
-    pub(crate) fn new(worker: u16, floor_ms: u64) -> Self {
+    /// Ids of `worker` (0 to 1023) from logical time `floor_ms` on, in milliseconds since the epoch.
+    pub fn new(worker: u16, floor_ms: u64) -> Self {
         Self { worker, next: floor_ms.min(END_MS) * IDS_PER_MS }
     }
 
     /// Cuts `count` ids, ascending, at the clock's `now_ms` or later, all below `until_ms` (both since the epoch).
     ///
     /// When a millisecond's ids are used up, or the clock stands behind, logical time goes ahead of the clock.
-    pub(crate) fn cut(&mut self, count: u32, now_ms: u64, until_ms: u64) -> Result<Vec<Run>, Exhausted> {
+    ///
+    /// # Errors
+    /// [`Exhausted`]; nothing is used up then.
+    pub fn cut(&mut self, count: u32, now_ms: u64, until_ms: u64) -> Result<Vec<Run>, Exhausted> {
         let end_of_time = until_ms.min(END_MS) * IDS_PER_MS;
         let start = self.next.max(now_ms.min(END_MS) * IDS_PER_MS);
         let end = start + u64::from(count);
@@ -37,7 +41,7 @@ impl Generator {
     }
 
     /// The first millisecond, since the epoch, of which no id has been cut.
-    pub(crate) fn untouched_ms(&self) -> u64 {
+    pub fn untouched_ms(&self) -> u64 {
         self.next.div_ceil(IDS_PER_MS)
     }
 
