@@ -13,6 +13,6 @@ mod reports;
 mod secret;
 
 pub use channels::{Channels, Peer, PeerChannel};
-pub use ids::{IDS_PER_REQUEST_MAX, IdClient, IdOptions, Ids, IdsError};
+pub use ids::{Holder, IDS_PER_REQUEST_MAX, IdClient, IdOptions, Ids, IdsError};
 pub use reports::{REPORT_INTERVAL, ReportClient, ReportError};
 pub use secret::{Guard, Secret, ShowSecret, guard};

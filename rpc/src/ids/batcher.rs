@@ -4,22 +4,21 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
 use parking_lot::Mutex;
-use roster::Roster;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use wire::{MessageId, NodeRef, Role, proto::idgen::Run};
+use wire::{MessageId, proto::idgen::Run};
 
-use super::{IDS_PER_REQUEST_MAX, IdOptions, stream::CutStream};
-use crate::{channels::Channels, secret::Secret};
+use super::{
+    IDS_PER_REQUEST_MAX, IdOptions,
+    fallback::{self, Fallback, Search},
+    source::Source,
+};
 
-/// The pause after every live node failed: doubled each round up to the longest, and between half and all of it is
-/// waited, so that the spears do not ask in step. A change in the roster ends it.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// Before the next attempt, where idgen is sought and this node has no ids of its own left.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// One caller's call. It is abandoned when the caller no longer waits.
 #[derive(Debug)]
@@ -34,18 +33,18 @@ pub(super) struct Batcher {
     batch: VecDeque<Ask>,
     /// The first one that did not fit.
     next: Option<Ask>,
-    channels: Channels,
-    stream: Option<CutStream>,
-    /// Who answered last.
-    active: Option<NodeRef>,
-    attempt_timeout: Duration,
+    /// `None` while it is sought.
+    source: Option<Source>,
+    search: Option<Search>,
+    fallback: Fallback,
+    /// The highest one that was handed out.
+    last: MessageId,
     trouble: Arc<Mutex<Arc<str>>>,
     metrics: Metrics,
 }
 
 struct Metrics {
     requests: Counter,
-    failures: Counter,
     ids: Counter,
     seconds: Histogram,
 }
@@ -55,7 +54,6 @@ impl Metrics {
         let labels = || options.labels.clone();
         Self {
             requests: metrics::counter!("phalanx_rpc_id_requests_total", labels()),
-            failures: metrics::counter!("phalanx_rpc_id_failures_total", labels()),
             ids: metrics::counter!("phalanx_rpc_ids_total", labels()),
             seconds: metrics::histogram!("phalanx_rpc_id_request_seconds", labels()),
         }
@@ -64,9 +62,9 @@ impl Metrics {
 
 impl Batcher {
     pub(super) fn new(
-        roster: &dyn Roster,
-        secret: &Secret,
         asks: mpsc::Receiver<Ask>,
+        source: Source,
+        fallback: Fallback,
         options: &IdOptions,
         trouble: Arc<Mutex<Arc<str>>>,
     ) -> Self {
@@ -74,10 +72,10 @@ impl Batcher {
             asks,
             batch: VecDeque::new(),
             next: None,
-            channels: Channels::new(roster, Role::Idgen, secret),
-            stream: None,
-            active: None,
-            attempt_timeout: options.attempt_timeout,
+            source: Some(source),
+            search: None,
+            fallback,
+            last: MessageId(0),
             trouble,
             metrics: Metrics::new(options),
         }
@@ -89,7 +87,6 @@ impl Batcher {
     }
 
     async fn serve(&mut self) {
-        let mut pause = PAUSE_MIN;
         while let Some(count) = self.gather().await {
             let started = Instant::now();
             self.metrics.requests.increment(1);
@@ -98,12 +95,13 @@ impl Batcher {
                     self.metrics.seconds.record(started.elapsed().as_secs_f64());
                     self.metrics.ids.increment(count as u64);
                     self.hand_out(&runs);
-                    pause = PAUSE_MIN;
                 }
                 Err(trouble) => {
                     *self.trouble.lock() = trouble.into();
-                    self.pause(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    match &mut self.source {
+                        Some(source) => source.pause().await,
+                        None => time::sleep(PAUSE).await,
+                    }
                 }
             }
         }
@@ -132,65 +130,50 @@ impl Batcher {
         }
     }
 
-    /// Asks the kept stream, then each live node once: the one that failed just now last.
+    /// From idgen; from this node's own worker number where that is the only way.
     async fn cut(&mut self, count: usize) -> Result<Vec<Run>, String> {
-        let mut trouble = "no idgen node is in the roster".to_owned();
-        let mut failed = None;
-        if let Some(mut stream) = self.stream.take() {
-            match stream.cut(count, self.attempt_timeout).await {
-                Ok(runs) => {
-                    self.stream = Some(stream);
-                    return Ok(runs);
+        let trouble = match self.ask(count).await {
+            Ok(runs) => return Ok(runs),
+            Err(trouble) => trouble,
+        };
+        match self.fallback.cut(count, self.last) {
+            None => Err(trouble),
+            Some(Err(refused)) => Err(format!("{trouble}; {refused}")),
+            Some(Ok(runs)) => {
+                if let Some(source) = self.source.take() {
+                    self.search = Some(self.fallback.seek(source));
                 }
-                Err(status) => {
-                    trouble = self.failed(&stream.node, &status);
-                    failed = Some(stream.node);
-                }
+                Ok(runs)
             }
         }
-        let mut peers = self.channels.peers(self.active.as_ref());
-        peers.sort_by_key(|peer| Some(&peer.node) == failed.as_ref());
-        for peer in peers {
-            let mut stream = match CutStream::open(&peer, self.attempt_timeout).await {
-                Ok(stream) => stream,
-                Err(status) => {
-                    trouble = self.failed(&peer.node, &status);
-                    continue;
-                }
-            };
-            match stream.cut(count, self.attempt_timeout).await {
-                Ok(runs) => {
-                    if self.active.as_ref() != Some(&peer.node) {
-                        tracing::info!(idgen = %peer.node, "message ids come from this node now");
-                    }
-                    self.active = Some(peer.node);
-                    self.stream = Some(stream);
-                    return Ok(runs);
-                }
-                Err(status) => trouble = self.failed(&peer.node, &status),
-            }
-        }
-        Err(trouble)
     }
 
-    fn failed(&self, node: &NodeRef, status: &Status) -> String {
-        self.metrics.failures.increment(1);
-        tracing::debug!(idgen = %node, code = ?status.code(), message = status.message(), "no ids from this node");
-        format!("{}: {}", node.id, status.message())
+    /// From idgen, unless it is sought or waited for too long.
+    async fn ask(&mut self, count: usize) -> Result<Vec<Run>, String> {
+        if let Some(search) = &mut self.search {
+            tokio::select! {
+                biased;
+                source = fallback::found(search) => self.source = Some(source),
+                () = self.fallback.allowed() => return Err("no idgen serves".into()),
+            }
+            self.search = None;
+        }
+        let Some(source) = &mut self.source else { return Err("no idgen serves".into()) };
+        tokio::select! {
+            biased;
+            asked = source.cut(count) => asked,
+            () = self.fallback.out_of_patience() => Err("no idgen has answered in time".into()),
+        }
     }
 
     fn hand_out(&mut self, runs: &[Run]) {
+        self.last = runs.last().map_or(self.last, |run| {
+            self.last.max(MessageId(run.first + u64::from(run.count.saturating_sub(1))))
+        });
         let mut ids = runs.iter().flat_map(|run| run.first..run.first + u64::from(run.count)).map(MessageId);
         for ask in self.batch.drain(..) {
             // The ids of one who no longer waits are not used.
             let _ = ask.answer.send(ids.by_ref().take(ask.count).collect());
         }
-    }
-
-    async fn pause(&mut self, longest: Duration) {
-        let mut nodes = self.channels.watch();
-        nodes.mark_unchanged();
-        let waited = longest.mul_f64(rand::random_range(0.5..=1.0));
-        let _ = time::timeout(waited, nodes.changed()).await;
     }
 }

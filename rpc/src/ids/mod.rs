@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `mod.rs` | [`Ids`], [`IdClient`] and its bounds |
 //! | `batcher.rs` | one request in flight; the next one carries what gathered meanwhile |
+//! | `source.rs` | whichever idgen node is the active one |
+//! | `fallback.rs` | ids of this node's own while ZooKeeper is lost |
 //! | `stream.rs` | a kept `Cut` stream to one node |
 //! | `tests.rs` | against real servers |
 
 mod batcher;
+mod fallback;
+mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,16 +22,24 @@ use async_trait::async_trait;
 use metrics::Label;
 use parking_lot::Mutex;
 use roster::Roster;
+use snowflake::WorkerLease;
 use tokio::{
     sync::{mpsc, oneshot},
     time,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tracing::Instrument;
 use wire::MessageId;
 
 use crate::secret::Secret;
 use batcher::{Ask, Batcher};
+use fallback::Fallback;
+use source::Source;
+
+pub use snowflake::Holder;
 
 /// The most ids that one call, and one request to idgen, may ask for.
 pub const IDS_PER_REQUEST_MAX: usize = 65_536;
@@ -57,7 +69,8 @@ pub enum IdsError {
 /// A source of message ids.
 #[async_trait]
 pub trait Ids: Send + Sync {
-    /// Takes `count` ids, ascending. Of two calls to the same source, the one that was polled first gets the lower ids.
+    /// Takes `count` ids, ascending. Of two calls to the same source, the one that was polled first gets the lower ids,
+    /// save where idgen serves again after ids were cut without it ([`IdOptions::holder`]).
     ///
     /// # Errors
     /// [`IdsError`]; the ids of a failed call are never used.
@@ -73,6 +86,9 @@ pub struct IdOptions {
     pub deadline: Duration,
     /// How long one node may take to answer before the next one is tried. Less than `deadline`.
     pub attempt_timeout: Duration,
+    /// Who holds a worker number of its own, to cut ids while the roster cannot be reached and no idgen answers: unique, but
+    /// in no order with those of other nodes. `None`: calls fail meanwhile.
+    pub holder: Option<Holder>,
     /// The labels of this client's metrics: those of its node.
     pub labels: Vec<Label>,
 }
@@ -83,6 +99,7 @@ impl Default for IdOptions {
             queue: 16_384,
             deadline: Duration::from_secs(5),
             attempt_timeout: Duration::from_millis(500),
+            holder: None,
             labels: Vec::new(),
         }
     }
@@ -95,10 +112,21 @@ pub struct IdClient {
     deadline: Duration,
     /// What the last failed attempt said, for those whose deadline passes.
     trouble: Arc<Mutex<Arc<str>>>,
+    lease: Option<WorkerLease>,
+    tasks: Arc<Tasks>,
+}
+
+/// They end when the last clone is dropped.
+#[derive(Debug)]
+struct Tasks {
+    all: TaskTracker,
+    stop: CancellationToken,
+    _stop: DropGuard,
 }
 
 impl IdClient {
-    /// Starts the task that asks; it ends with `stop`, or when the last clone is dropped.
+    /// Starts the task that asks, and where there is a holder the one that keeps its worker number; they end with `stop`, or
+    /// when the last clone is dropped.
     pub fn spawn(
         roster: Arc<dyn Roster>,
         secret: Secret,
@@ -107,10 +135,27 @@ impl IdClient {
     ) -> Self {
         let (sender, asks) = mpsc::channel(options.queue.max(1));
         let trouble = Arc::new(Mutex::new("no idgen node has answered yet".into()));
-        let client = Self { asks: sender, deadline: options.deadline, trouble: trouble.clone() };
-        let batcher = Batcher::new(&*roster, &secret, asks, &options, trouble);
-        tokio::spawn(batcher.run(stop).in_current_span());
-        client
+        let stop = stop.child_token();
+        let all = TaskTracker::new();
+        let fallback = Fallback::start(&roster, &options, &stop, &all);
+        let lease = fallback.lease().cloned();
+        let source = Source::new(&*roster, &secret, &options);
+        let batcher = Batcher::new(asks, source, fallback, &options, trouble.clone());
+        all.spawn(batcher.run(stop.clone()).in_current_span());
+        all.close();
+        let tasks = Arc::new(Tasks { all, _stop: stop.clone().drop_guard(), stop });
+        Self { asks: sender, deadline: options.deadline, trouble, lease, tasks }
+    }
+
+    /// The worker number that is held for the time when the roster is lost; `None` without a holder, and until one is taken.
+    pub fn worker(&self) -> Option<u16> {
+        self.lease.as_ref().and_then(WorkerLease::number)
+    }
+
+    /// Hands out nothing any more, and gives the worker number back: a node that stops waits for it, a second at most.
+    pub async fn close(&self) {
+        self.tasks.stop.cancel();
+        self.tasks.all.wait().await;
     }
 }
 

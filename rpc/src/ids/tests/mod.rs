@@ -1,6 +1,8 @@
+mod lost;
+
 use std::{
     pin::Pin,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use roster::{EmbeddedRoster, Registration};
@@ -27,12 +29,13 @@ use crate::secret::guard;
 #[derive(Clone)]
 struct Counting {
     next: Arc<AtomicU64>,
+    streams: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     in_flight: Arc<AtomicUsize>,
     most_in_flight: Arc<AtomicUsize>,
     permits: Arc<Semaphore>,
     /// Whether it is the active one.
-    active: bool,
+    active: Arc<AtomicBool>,
     /// Ends each stream after so many answers.
     answers_per_stream: usize,
 }
@@ -41,11 +44,12 @@ impl Default for Counting {
     fn default() -> Self {
         Self {
             next: Arc::new(AtomicU64::new(1)),
+            streams: Arc::default(),
             requests: Arc::default(),
             in_flight: Arc::default(),
             most_in_flight: Arc::default(),
             permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
-            active: true,
+            active: Arc::new(AtomicBool::new(true)),
             answers_per_stream: usize::MAX,
         }
     }
@@ -59,8 +63,10 @@ impl Idgen for Counting {
         &self,
         request: Request<Streaming<CutRequest>>,
     ) -> Result<Response<Self::CutStream>, Status> {
-        if !self.active {
-            return Err(Status::failed_precondition("it is a backup"));
+        self.streams.fetch_add(1, Ordering::SeqCst);
+        let backup = || Status::failed_precondition("it is a backup");
+        if !self.active.load(Ordering::SeqCst) {
+            return Err(backup());
         }
         let server = self.clone();
         let answers = request.into_inner().take(self.answers_per_stream).then(move |request| {
@@ -71,6 +77,9 @@ impl Idgen for Counting {
                 server.most_in_flight.fetch_max(now, Ordering::SeqCst);
                 server.permits.acquire().await.map_err(|_| Status::aborted("closed"))?.forget();
                 server.in_flight.fetch_sub(1, Ordering::SeqCst);
+                if !server.active.load(Ordering::SeqCst) {
+                    return Err(backup());
+                }
                 let count = request?.count;
                 let first = server.next.fetch_add(count.into(), Ordering::SeqCst);
                 Ok(CutResponse { runs: vec![Run { first, count }] })
@@ -166,7 +175,7 @@ async fn callers_share_requests_and_get_ids_in_their_order() {
 #[tokio::test]
 async fn a_broken_stream_and_a_backup_cost_callers_nothing() {
     let fixture = Fixture::new().await;
-    let _backup = fixture.serve("a", Counting { active: false, ..Counting::default() }).await;
+    let _backup = fixture.serve("a", Counting { active: Arc::default(), ..Counting::default() }).await;
     let _dead = fixture.register("b", 1).await;
     let _active = fixture.serve("c", Counting { answers_per_stream: 3, ..Counting::default() }).await;
     let client = fixture.client("right", IdOptions::default());
