@@ -11,7 +11,7 @@ use roster::{EmbeddedRoster, Roster, RosterError};
 use store::{SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
 
-use crate::{KeyError, Secret, Shared, SigningKey, incarnation, keys};
+use crate::{KeyError, OnZooKeeperLoss, Secret, Shared, SigningKey, incarnation, keys};
 
 /// How many hints may wait for one spear in the embedded relay. At 64 KiB a message this is 256 MiB at the very most;
 /// what does not fit is dropped, and found in the store.
@@ -30,6 +30,8 @@ pub struct Cluster {
     pub secret: Secret,
     /// Whether every role runs in this one process: development helpers are on, on loopback.
     pub embedded: bool,
+    /// What becomes of message ids while ZooKeeper is lost.
+    pub on_zookeeper_loss: OnZooKeeperLoss,
     /// Where this process keeps its files. Only the embedded cluster keeps any that matter.
     pub data_dir: Arc<Path>,
     /// Signs tickets (HS256); every ticket and spear of the cluster has the same one.
@@ -79,11 +81,17 @@ impl Cluster {
             store: Arc::new(store),
             secret,
             embedded: true,
+            on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
             ticket_key: SigningKey::at(&data_dir.join("ticket.key"))?,
             token_key: Some(SigningKey::at(&data_dir.join("token.key"))?),
             data_dir: data_dir.into(),
         };
         Ok((cluster, incarnation))
+    }
+
+    /// Whether a node that needs message ids cuts them itself while ZooKeeper is lost. An embedded roster is never lost.
+    pub fn cuts_own_ids(&self) -> bool {
+        !self.embedded && self.on_zookeeper_loss == OnZooKeeperLoss::Unique
     }
 
     /// An embedded cluster for tests, kept in `directory`.

@@ -84,13 +84,18 @@ pub async fn run(
     let hub = Hub::new(me.clone(), cluster.store.clone(), counters.clone());
     let publisher = Arc::new(Publisher::new(cluster.relay.clone(), me.clone()));
     let announcer = Announcer::with_local(me.clone(), publisher.clone(), hub.clone());
-    let ids = Arc::new(rpc::IdClient::spawn(
+    let ids = rpc::IdClient::spawn(
         cluster.roster.clone(),
         rpc::Secret::new(cluster.secret.expose()),
         stop.clone(),
-        rpc::IdOptions { labels: node.labels(), ..rpc::IdOptions::default() },
-    ));
-    let conversations = Conversations::start(cluster.store.clone(), ids, announcer, settings.limits.clone());
+        rpc::IdOptions {
+            holder: cluster.cuts_own_ids().then(|| rpc::Holder { role: node.role, node: me.clone() }),
+            labels: node.labels(),
+            ..rpc::IdOptions::default()
+        },
+    );
+    let limits = settings.limits.clone();
+    let conversations = Conversations::start(cluster.store.clone(), Arc::new(ids.clone()), announcer, limits);
     let cursors = Arc::new(CursorWriter::new(cluster.store.clone()));
     let keys = TicketKeys::new([TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes())]);
     let context = Arc::new(Context {
@@ -141,6 +146,7 @@ pub async fn run(
     stop.cancel();
     // What was confirmed in the last second is written before the process ends.
     cursor_writer.await?;
+    ids.close().await;
     outcome
 }
 

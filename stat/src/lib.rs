@@ -27,7 +27,7 @@ use anyhow::Context;
 use boot::{Cluster, NodeContext, Shutdown, serve_as_member, serve_http};
 use conversation::{Announcer, Conversations};
 use relay::Publisher;
-use rpc::{IdClient, IdOptions};
+use rpc::{Holder, IdClient, IdOptions};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,8 @@ pub async fn run(
         History::new(settings.limits.history_nodes, settings.history_samples(), settings.limits.counters);
     let observed = Observed::new(cluster.roster.watch(), history);
     let intake = Intake::new(cluster.store.clone(), settings.limits.counters, node.labels());
-    let conversations = conversations(&settings, &node, &cluster);
+    let ids = ids(&settings, &node, &cluster);
+    let conversations = conversations(&settings, &node, &cluster, ids.clone());
     let api = Api::new(&settings, &cluster, node.labels(), conversations, observed.clone());
 
     let stop = shutdown.token();
@@ -94,7 +95,9 @@ pub async fn run(
         )
         .map(|_| ())
     };
-    serve_as_member(&node, &cluster.roster, record, &shutdown, serving).await
+    let served = serve_as_member(&node, &cluster.roster, record, &shutdown, serving).await;
+    ids.close().await;
+    served
 }
 
 /// What is registered: `port` is the gRPC port, `public_url` the HTTP API.
@@ -108,18 +111,21 @@ fn record(settings: &Settings, node: &NodeContext, requests_in: &TcpListener) ->
     Ok(record)
 }
 
-fn conversations(settings: &Settings, node: &NodeContext, cluster: &Cluster) -> Conversations {
-    let publisher = Arc::new(Publisher::new(cluster.relay.clone(), node.node_ref()));
-    let announcer = Announcer::remote(node.node_ref(), publisher);
-    let limits = settings.conversation.clone();
+fn ids(settings: &Settings, node: &NodeContext, cluster: &Cluster) -> IdClient {
     let options = IdOptions {
-        deadline: Duration::from_millis(limits.send_timeout_ms),
+        deadline: Duration::from_millis(settings.conversation.send_timeout_ms),
+        holder: cluster.cuts_own_ids().then(|| Holder { role: node.role, node: node.node_ref() }),
         labels: node.labels(),
         ..IdOptions::default()
     };
-    // Not the token of the shutdown: requests that are in flight then still need ids. It ends with its last clone.
-    let ids = IdClient::spawn(cluster.roster.clone(), secret(cluster), CancellationToken::new(), options);
-    Conversations::start(cluster.store.clone(), Arc::new(ids), announcer, limits)
+    // Not the token of the shutdown: requests that are in flight then still need ids.
+    IdClient::spawn(cluster.roster.clone(), secret(cluster), CancellationToken::new(), options)
+}
+
+fn conversations(settings: &Settings, node: &NodeContext, cluster: &Cluster, ids: IdClient) -> Conversations {
+    let publisher = Arc::new(Publisher::new(cluster.relay.clone(), node.node_ref()));
+    let announcer = Announcer::remote(node.node_ref(), publisher);
+    Conversations::start(cluster.store.clone(), Arc::new(ids), announcer, settings.conversation.clone())
 }
 
 fn secret(cluster: &Cluster) -> rpc::Secret {

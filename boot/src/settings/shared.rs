@@ -51,6 +51,18 @@ pub struct ClusterSettings {
     pub secret: Secret,
     /// What tickets are signed with; empty in an embedded cluster: made at the first start.
     pub ticket_key: Secret,
+    /// What becomes of message ids while ZooKeeper is lost.
+    pub on_zookeeper_loss: OnZooKeeperLoss,
+}
+
+/// What becomes of message ids while ZooKeeper is lost, and with it the active idgen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnZooKeeperLoss {
+    /// Nodes cut ids of their own: unique, but in no order with those of other nodes.
+    Unique,
+    /// No ids: what needs one is refused as unavailable.
+    Stop,
 }
 
 /// `[log]`.
@@ -145,6 +157,7 @@ impl Shared {
                 data_dir: directory.to_owned(),
                 secret: Secret::default(),
                 ticket_key: Secret::default(),
+                on_zookeeper_loss: OnZooKeeperLoss::Unique,
             },
             log: LogSettings { format: LogFormat::Pretty, level: "info".into() },
             roster: RosterSettings { kind: RosterKind::Embedded },

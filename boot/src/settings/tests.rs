@@ -32,6 +32,7 @@ const CLUSTER: &str = r#"
     data_dir = "data"
     secret = ""
     ticket_key = ""
+    on_zookeeper_loss = "unique"
     [log]
     format = "pretty"
     level = "info"
