@@ -13,7 +13,11 @@ one is ready, and prints the addresses.
   ROLE      only these roles: idgen stat spear ticket minions-ui (not for an embedded profile)
   --help    this text
 
-Data, keys and the log are kept under data/. bin/status.sh looks, bin/stop.sh ends it.
+Where the profile is not embedded, each node is a process of its own; one that dies is started again. ZooKeeper and Redis are
+started too, from Debian's packages, where the profile wants one of each on this machine and nothing answers on its port;
+secrets are then made at the first start.
+
+Data, keys and logs are kept under data/. bin/status.sh looks, bin/stop.sh ends what was started.
 USAGE
 }
 
@@ -52,24 +56,78 @@ if [ -x "$binary" ] && pid=$(running_pid "$(data_dir "$profile")"); then
 fi
 [ -x "$binary" ] || say "building (the first time takes a few minutes) ..."
 cargo build --profile "$cargo_profile" --bin phalanx
+data=$(data_dir "$profile")
+mkdir -p "$data/run" "$data/log"
+
+# --- what a cluster of several processes needs ---
+# Only where all of it is on this machine: elsewhere each host must be given the same secrets.
+local_server() { # TABLE: its only server's port, if that is on this machine
+  local servers
+  servers=$(setting "$profile" "$1" servers | tr -d '[] "')
+  case $servers in *,*) return 1 ;; 127.0.0.1:* | localhost:*) say "${servers##*:}" ;; *) return 1 ;; esac
+}
+make_secrets() {
+  [ -e "$data/secrets.env" ] && return
+  local api_key
+  random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+  api_key=key-$(random)
+  (
+    umask 077
+    cat >"$data/secrets.env" <<SECRETS
+PHALANX__CLUSTER__SECRET='secret-$(random)'
+PHALANX__CLUSTER__TICKET_KEY='secret-$(random)'
+PHALANX__TICKET__JWT__HS256_SECRET='secret-$(random)'
+PHALANX__STAT__API_KEYS='["$api_key"]'
+PHALANX__MINIONS_UI__API_KEY='$api_key'
+SECRETS
+  )
+  say "made the secrets of profile $profile: $data/secrets.env"
+}
+beside=()
+start_beside() { # NAME PORT PACKAGE TEST
+  if answers 127.0.0.1 "$2"; then
+    say "$1: using what answers on 127.0.0.1:$2"
+  elif [ "$1" = zookeeper ] && [ ! -e /usr/share/java/zookeeper.jar ] || [ "$1" = redis ] && ! command -v redis-server >/dev/null; then
+    fail "nothing answers on 127.0.0.1:$2, and Debian's package $3 is not installed: apt-get install $3"
+  else
+    say "$1: nothing answers on 127.0.0.1:$2, so it is started, with its data in $data/$1"
+    beside+=(--beside "$1=bin/lib/server.sh $1 $data/$1 $2")
+  fi
+}
+if ! embedded "$profile"; then
+  if port=$(local_server zookeeper); then
+    make_secrets
+    start_beside zookeeper "$port" zookeeper
+  fi
+  if [ "$(setting "$profile" redis mode)" = single ] && port=$(local_server redis); then start_beside redis "$port" redis-server; fi
+  load_secrets "$data"
+fi
 "$binary" check-config --profile "$profile" >/dev/null
 
 # --- start ---
-data=$(data_dir "$profile")
-mkdir -p "$data/run" "$data/log"
-log=$data/log/phalanx.log
-if [ $# -eq 0 ]; then roles=(all); else roles=("$@"); fi
-[ ${#roles[@]} -eq 1 ] || fail "the profile $profile runs in one process: start all of it, or one role"
+roles=("$@")
+if embedded "$profile"; then
+  [ ${#roles[@]} -eq 0 ] || fail "the profile $profile is embedded, all of it one process: roles cannot be started by themselves"
+  log=$data/log/phalanx.log
+  command=("$binary" all --profile "$profile")
+else
+  log=$data/log/supervise.log
+  command=("$binary" supervise "${roles[@]}" --profile "$profile" "${beside[@]}")
+fi
 # A session of its own: it outlives this terminal, and Ctrl-C here does not reach it.
-setsid nohup "$binary" "${roles[0]}" --profile "$profile" >>"$log" 2>&1 </dev/null &
+setsid nohup "${command[@]}" >>"$log" 2>&1 </dev/null &
 pid=$!
 say "$pid" >"$data/run/phalanx.pid"
 
 # --- wait ---
 gone() {
   rm -f "$data/run/phalanx.pid"
-  printf 'start.sh: %s. The end of %s:\n' "$1" "$log" >&2
-  tail -n 15 "$log" >&2
+  local file
+  for file in "$log" "${2:+$data/log/$2.log}"; do
+    [ -e "$file" ] || continue
+    printf 'start.sh: %s. The end of %s:\n' "$1" "$file" >&2
+    tail -n 15 "$file" >&2
+  done
   exit 1
 }
 # A process that is left behind would keep the data directory and the ports.
@@ -81,10 +139,16 @@ end() {
   done
   kill -KILL "$1" 2>/dev/null || true
 }
+wanted() { # ROLE
+  local role
+  [ ${#roles[@]} -gt 0 ] || return 0
+  for role in "${roles[@]}"; do [ "$role" != "$1" ] || return 0; done
+  return 1
+}
 waiting=''
 deadline=$((SECONDS + READY_SECONDS))
 while IFS=$'\t' read -r role id _ admin; do
-  [ "${roles[0]}" = all ] || [ "${roles[0]}" = "$role" ] || continue
+  wanted "$role" || continue
   until state=$(readiness "$admin"); do
     [ -e "/proc/$pid" ] || gone "the cluster has ended"
     if [ "$waiting" != "$id: $state" ]; then
@@ -93,7 +157,7 @@ while IFS=$'\t' read -r role id _ admin; do
     fi
     if [ $SECONDS -ge $deadline ]; then
       end "$pid"
-      gone "$id was not ready within $READY_SECONDS s ($state)"
+      gone "$id was not ready within $READY_SECONDS s ($state)" "$id"
     fi
     sleep 0.2
   done
@@ -103,10 +167,17 @@ done < <("$binary" nodes --profile "$profile")
 # --- tell ---
 address_of() { "$binary" nodes --profile "$profile" | awk -F '\t' -v role="$1" '$1 == role { print $3; exit }'; }
 say "the cluster of profile $profile is ready (pid $pid, data in $data/, log in $log):"
-"$binary" nodes --profile "$profile" | awk -F '\t' '{ printf "  %-11s %-13s %s\n", $1, $2, $3 }'
+"$binary" nodes --profile "$profile" | while IFS=$'\t' read -r role id url _; do
+  ! wanted "$role" || printf '  %-11s %-13s %s\n' "$role" "$id" "$url"
+done
+wanted ticket || exit 0
 ticket=$(address_of ticket)
 say ""
 say "try:"
-say "  curl -s -X POST $ticket/dev/token -H 'content-type: application/json' -d '{\"user\":\"alice\"}'   # a token"
-say "  curl -s -X POST $ticket/v1/tickets -H \"authorization: Bearer \$TOKEN\"                       # which spear, and a ticket"
+if embedded "$profile"; then
+  say "  curl -s -X POST $ticket/dev/token -H 'content-type: application/json' -d '{\"user\":\"alice\"}'   # a token"
+  say "  curl -s -X POST $ticket/v1/tickets -H \"authorization: Bearer \$TOKEN\"                       # which spear, and a ticket"
+elif [ -e "$data/secrets.env" ]; then
+  say "  set -a; . $data/secrets.env; set +a                   # the secrets: your back end signs tokens with one of them"
+fi
 say "  node examples/first-conversation.mjs                  # two users talk; or open $(address_of minions-ui)"

@@ -7,7 +7,8 @@ usage() {
 bin/test.sh [--allow-missing] [--quick]
 
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the end-to-end, fault, script and browser tests
-with the official socket.io client. Installs what is missing: npm packages, and Debian's Chromium where it may.
+with the official socket.io client: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process for every node). Installs what
+is missing: npm packages, and Debian's chromium, zookeeper, redis-server, redis-sentinel and nginx where it may.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
   --quick           no fault and no browser tests
@@ -46,18 +47,42 @@ step() { # title, command...
 for tool in cargo cc node npm; do
   command -v $tool >/dev/null || { printf 'test.sh: %s is missing; bin/start.sh says how to get it\n' "$tool" >&2; exit 1; }
 done
-install_chromium() {
+# The packages of Debian that are missing; each is named by something that it installs.
+declare -A present=(
+  [zookeeper]=/usr/share/java/zookeeper.jar
+  [redis-server]=/usr/bin/redis-server
+  [redis-sentinel]=/usr/bin/redis-sentinel
+  [nginx]=/usr/sbin/nginx
+  [default-jre-headless]=/usr/bin/java
+)
+$quick || present[chromium]=/usr/bin/chromium
+wanted=()
+for package in "${!present[@]}"; do [ -e "${present[$package]}" ] || wanted+=("$package"); done
+install() {
   command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
-  apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 && return 0
-  apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends chromium >/dev/null
+  # Packages of servers start them otherwise, on the usual ports.
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+  apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 && return 0
+  apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
+if [ ${#wanted[@]} -gt 0 ]; then
+  printf '\n=== installing %s\n' "${wanted[*]}"
+  install "${wanted[@]}" || printf 'test.sh: not everything could be installed\n' >&2
+fi
 browser=true
 if $quick; then
   browser=false
 elif ! command -v chromium >/dev/null; then
-  printf '\n=== installing chromium\n'
-  install_chromium || { browser=false; skip "the browser tests" "chromium is not installed"; }
+  browser=false
+  skip "the browser tests" "Debian's package chromium is not installed"
 fi
+servers=true
+for package in zookeeper redis-server redis-sentinel nginx; do
+  [ -e "${present[$package]}" ] && continue
+  servers=false
+  skip "everything on ZooKeeper, Redis and nginx" "Debian's package $package is not installed"
+  break
+done
 
 # --- Rust ---
 if cargo fmt --version >/dev/null 2>&1; then
@@ -71,7 +96,12 @@ if cargo clippy --version >/dev/null 2>&1; then
 else
   skip "clippy" "this toolchain has no clippy"
 fi
-step "Rust tests" cargo test --profile test1 --workspace
+if $servers; then
+  step "Rust tests" cargo test --profile test1 --workspace
+else
+  step "Rust tests without servers" cargo test --profile test1 --workspace --exclude servers --exclude redis-link \
+    --exclude roster --exclude relay --exclude store
+fi
 
 # --- the web page ---
 step "npm packages of the page" npm ci --prefix minions-ui/web --no-audit --no-fund
@@ -80,10 +110,20 @@ step "unit tests of the page" npm test --silent --prefix minions-ui/web
 
 # --- with the official client ---
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
-suites=(tests/e2e/*.test.mjs tests/scripts/*.test.mjs)
-$quick || suites+=(tests/fault/*.test.mjs)
-if $browser; then suites+=(tests/browser/*.test.mjs); fi
-step "end-to-end, script, fault and browser tests" node --test --test-concurrency=1 "${suites[@]}"
+node_tests() { # PROFILE SUITE...
+  local profile=$1
+  shift
+  PHALANX_TEST_PROFILE=$profile node --test --test-concurrency=1 "$@"
+}
+both=(tests/e2e/*.test.mjs)
+$quick || both+=(tests/fault/*.test.mjs)
+if $browser; then both+=(tests/browser/*.test.mjs); fi
+step "end-to-end, fault and browser tests on test1" node_tests test1 "${both[@]}"
+if $servers; then
+  step "the same on test2" node_tests test2 "${both[@]}"
+  $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
+  step "scripts" node_tests test1 tests/scripts/*.test.mjs
+fi
 
 printf '\n'
 if $quick; then skipped+=("the fault and browser tests (--quick)"); fi

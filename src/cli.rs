@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use wire::Role;
@@ -19,7 +19,8 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "Every setting is documented in profiles/default/. The environment overrides it: \
-PHALANX__SPEAR__LIMITS__BODY_BYTES=1024.\nSIGTERM or Ctrl-C drains and exits with 0; a second one exits at once.";
+PHALANX__SPEAR__LIMITS__BODY_BYTES=1024.\nSIGTERM or Ctrl-C drains and exits with 0; a second one exits at once. \
+A node whose place a newer start has taken exits with 3.";
 
 /// Where the settings come from.
 #[derive(Debug, Args)]
@@ -32,21 +33,52 @@ pub(crate) struct SettingsArgs {
     pub(crate) profiles: Option<PathBuf>,
 }
 
+/// Which instances of a role run in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct InstanceArgs {
+    /// Only this instance of the role, counted from 1 as ids are. Default: all of them in this process.
+    #[arg(long, value_name = "N")]
+    pub(crate) instance: Option<NonZeroU32>,
+    /// Drain when the process with this id ends: the one that started this one.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) end_with: Option<NonZeroU32>,
+}
+
+/// What is to be kept running.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct SuperviseArgs {
+    /// Only these roles. Default: all.
+    #[arg(value_name = "ROLE")]
+    pub(crate) only: Vec<Role>,
+    /// Keep this running too, started before the nodes and ended after them; may be repeated.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = beside)]
+    pub(crate) beside: Vec<(String, String)>,
+}
+
+fn beside(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, command)) if !name.is_empty() && !command.is_empty() => Ok((name.into(), command.into())),
+        _ => Err("expected NAME=COMMAND".into()),
+    }
+}
+
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum Command {
     /// Run every role of the profile in this process.
     All,
     /// Run idgen: message ids.
-    Idgen,
+    Idgen(InstanceArgs),
     /// Run stat: gathers the nodes' state, answers back ends.
-    Stat,
+    Stat(InstanceArgs),
     /// Run spear: holds the connections.
-    Spear,
+    Spear(InstanceArgs),
     /// Run ticket: checks tokens, assigns spears.
-    Ticket,
+    Ticket(InstanceArgs),
     /// Run minions-ui: the web monitor.
-    MinionsUi,
+    MinionsUi(InstanceArgs),
+    /// Run each node of the profile as a process of its own, and start one that dies again.
+    Supervise(SuperviseArgs),
     /// Check the settings of the profile, and say what is wrong with them.
     CheckConfig,
     /// List the nodes of the profile: role, id, public URL, admin URL, separated by tabs.
@@ -55,14 +87,28 @@ pub(crate) enum Command {
 
 impl Command {
     /// The roles that it runs or looks at.
-    pub(crate) fn roles(self) -> Vec<Role> {
+    pub(crate) fn roles(&self) -> Vec<Role> {
         match self {
             Self::All | Self::CheckConfig | Self::Nodes => Role::ALL.to_vec(),
-            Self::Idgen => vec![Role::Idgen],
-            Self::Stat => vec![Role::Stat],
-            Self::Spear => vec![Role::Spear],
-            Self::Ticket => vec![Role::Ticket],
-            Self::MinionsUi => vec![Role::MinionsUi],
+            Self::Supervise(args) if args.only.is_empty() => Role::ALL.to_vec(),
+            Self::Supervise(args) => args.only.clone(),
+            Self::Idgen(_) => vec![Role::Idgen],
+            Self::Stat(_) => vec![Role::Stat],
+            Self::Spear(_) => vec![Role::Spear],
+            Self::Ticket(_) => vec![Role::Ticket],
+            Self::MinionsUi(_) => vec![Role::MinionsUi],
+        }
+    }
+
+    /// Which instances, where it runs one role.
+    pub(crate) fn instance(&self) -> Option<&InstanceArgs> {
+        match self {
+            Self::Idgen(args)
+            | Self::Stat(args)
+            | Self::Spear(args)
+            | Self::Ticket(args)
+            | Self::MinionsUi(args) => Some(args),
+            _ => None,
         }
     }
 }

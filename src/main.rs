@@ -3,10 +3,12 @@
 //! The life of the process: settings, a plan of the nodes, then the plan runs until it is asked to end.
 
 mod cli;
+mod parent;
+mod supervise;
 
 use std::process::ExitCode;
 
-use boot::{Plan, Tree};
+use boot::{Plan, Superseded, Tree};
 use clap::Parser;
 use wire::Role;
 
@@ -17,7 +19,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("phalanx: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Superseded>() { boot::EXIT_SUPERSEDED.into() } else { ExitCode::FAILURE }
         }
     }
 }
@@ -29,27 +31,36 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         print!("{}", tree.to_toml()?);
         return Ok(());
     }
-    let Some(command) = cli.command else {
+    let Some(command) = &cli.command else {
         anyhow::bail!("nothing to do: say which role to run, or `all`; --help lists them");
     };
-    let alone = tree.shared().cluster.embedded && command.roles().len() == 1;
+    let profile = &cli.settings.profile;
+    let embedded = tree.shared().cluster.embedded;
     let plan = plan(tree, command)?;
     match command {
         Command::Nodes => print!("{}", plan.to_lines()),
-        Command::CheckConfig => {
-            println!("{}: {} nodes, every setting is in order", cli.settings.profile, plan.len())
-        }
-        _ if alone => anyhow::bail!(
-            "the profile {} is embedded: its roster, store and relay live within one process. Run `phalanx all --profile {0}`",
-            cli.settings.profile
+        Command::CheckConfig => println!("{profile}: {} nodes, every setting is in order", plan.len()),
+        Command::All => run(plan)?,
+        _ if embedded => anyhow::bail!(
+            "the profile {profile} is embedded: its roster, store and relay live within one process. Run `phalanx all --profile {profile}`"
         ),
-        _ => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(plan.run())?,
+        Command::Supervise(args) => supervise::run(&plan, args, &profiles)?,
+        _ => {
+            if let Some(pid) = command.instance().and_then(|args| args.end_with) {
+                parent::end_with(pid)?;
+            }
+            run(plan)?;
+        }
     }
     Ok(())
 }
 
-fn plan(tree: Tree, command: Command) -> anyhow::Result<Plan> {
-    let mut plan = Plan::new(tree);
+fn run(plan: Plan) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(plan.run())
+}
+
+fn plan(tree: Tree, command: &Command) -> anyhow::Result<Plan> {
+    let mut plan = Plan::new(tree, command.instance().and_then(|args| args.instance))?;
     for role in command.roles() {
         match role {
             Role::Idgen => plan.add(role, idgen::run)?,

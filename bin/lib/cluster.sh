@@ -31,6 +31,22 @@ data_dir() {
   say "$directory${namespace:+/$namespace}"
 }
 
+# Whether every role of the profile runs in one process.
+embedded() { [ "$(setting "$1" cluster embedded)" = true ]; }
+
+# Reads the secrets that start.sh made for a profile whose servers are all on this machine. The environment goes before.
+load_secrets() { # DATA_DIR
+  local name value
+  [ -r "$1/secrets.env" ] || return 0
+  while IFS='=' read -r name value; do
+    value=${value#\'}
+    [ -n "${!name-}" ] || export "$name=${value%\'}"
+  done <"$1/secrets.env"
+}
+
+# Whether something listens: answers 127.0.0.1 2181
+answers() { timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }
+
 # The process id of the cluster that was started in this data directory, if it is alive. A pid may have been given to
 # another process since, so the program behind it counts, not its name; a rebuilt one reads "... (deleted)".
 running_pid() {

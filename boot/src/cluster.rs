@@ -6,16 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use relay::{EmbeddedRelay, FaultyRelay, Relay};
-use roster::{EmbeddedRoster, Roster, RosterError};
-use store::{SqliteOptions, SqliteStore, Store, StoreError};
+use relay::{EmbeddedRelay, FaultyRelay, RedisRelay, Relay};
+use roster::{EmbeddedRoster, Roster, RosterError, ZooKeeperRoster};
+use store::{RedisStore, SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
 
-use crate::{KeyError, OnZooKeeperLoss, Secret, Shared, SigningKey, incarnation, keys};
+use crate::{KeyError, OnZooKeeperLoss, Secret, Shared, SigningKey, incarnation, keys, servers};
 
 /// How many hints may wait for one spear in the embedded relay. At 64 KiB a message this is 256 MiB at the very most;
 /// what does not fit is dropped, and found in the store.
 const RELAY_QUEUE: usize = 4096;
+
+/// The `kid` of tickets whose key is set by the operator.
+const TICKET_KEY_NAME: &str = "cluster";
 
 /// The cluster that a role takes part in. Cheap to clone.
 #[derive(Clone)]
@@ -57,33 +60,82 @@ pub enum ClusterError {
     /// The roster says no.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// The settings of Redis do not fit together.
+    #[error("redis: {0}")]
+    Redis(#[from] redis_link::LinkError),
     /// A key cannot be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl Cluster {
-    /// Opens the embedded cluster of these settings, and says which start of it this is.
-    pub(crate) async fn open(shared: &Shared, now_ms: i64) -> Result<(Self, Incarnation), ClusterError> {
+    /// Opens the cluster of these settings for a process whose first node is called `named`, and says which start this is.
+    ///
+    /// ZooKeeper and Redis need not be there yet: whoever calls them waits for them.
+    pub(crate) async fn open(
+        shared: &Shared,
+        named: &str,
+        now_ms: i64,
+    ) -> Result<(Self, Incarnation), ClusterError> {
         let data_dir = shared.data_dir();
+        fs::create_dir_all(&data_dir)
+            .map_err(|source| ClusterError::DataDir { path: data_dir.clone(), source })?;
+        match shared.cluster.embedded {
+            true => Self::embedded(shared, data_dir, now_ms).await,
+            false => Self::clustered(shared, data_dir, named, now_ms),
+        }
+    }
+
+    async fn embedded(
+        shared: &Shared,
+        data_dir: PathBuf,
+        now_ms: i64,
+    ) -> Result<(Self, Incarnation), ClusterError> {
         let failed = |source| ClusterError::DataDir { path: data_dir.clone(), source };
-        fs::create_dir_all(&data_dir).map_err(failed)?;
         // First the store: it locks the directory, and everything after it relies on being alone there.
         let store = SqliteStore::open(&data_dir, SqliteOptions::default())?;
-        let incarnation = incarnation::next(&data_dir, now_ms).map_err(failed)?;
+        let incarnation = incarnation::next(&data_dir.join("incarnation"), now_ms).map_err(failed)?;
         let secret = match shared.cluster.secret.is_empty() {
             true => keys::secret_at(&data_dir.join("cluster.secret"))?,
             false => shared.cluster.secret.clone(),
         };
         let cluster = Self {
             roster: Arc::new(EmbeddedRoster::open(&data_dir).await?),
-            relay: relay(shared),
+            relay: disturbed(shared, Arc::new(EmbeddedRelay::new(RELAY_QUEUE))),
             store: Arc::new(store),
             secret,
             embedded: true,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
             ticket_key: SigningKey::at(&data_dir.join("ticket.key"))?,
             token_key: Some(SigningKey::at(&data_dir.join("token.key"))?),
+            data_dir: data_dir.into(),
+        };
+        Ok((cluster, incarnation))
+    }
+
+    /// Several processes of one host may share the directory: each keeps its incarnation under the name of its node.
+    fn clustered(
+        shared: &Shared,
+        data_dir: PathBuf,
+        named: &str,
+        now_ms: i64,
+    ) -> Result<(Self, Incarnation), ClusterError> {
+        let failed = |source| ClusterError::DataDir { path: data_dir.clone(), source };
+        let starts = data_dir.join("starts");
+        fs::create_dir_all(&starts).map_err(failed)?;
+        let incarnation = incarnation::next(&starts.join(named), now_ms).map_err(failed)?;
+        let redis = &shared.redis;
+        // Databases keep keys apart, but not channels.
+        let channels = format!("{}:{}:relay:", redis.key_prefix, redis.database);
+        let cluster = Self {
+            roster: Arc::new(ZooKeeperRoster::open(servers::zookeeper(&shared.zookeeper))?),
+            relay: disturbed(shared, Arc::new(RedisRelay::new(servers::redis(redis), channels)?)),
+            store: Arc::new(RedisStore::open(servers::redis_store(redis))?),
+            secret: shared.cluster.secret.clone(),
+            embedded: false,
+            on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
+            ticket_key: SigningKey::from_text(TICKET_KEY_NAME, &shared.cluster.ticket_key),
+            token_key: None,
             data_dir: data_dir.into(),
         };
         Ok((cluster, incarnation))
@@ -100,13 +152,12 @@ impl Cluster {
     /// [`ClusterError`] says what could not be opened.
     pub async fn for_test(directory: &Path) -> Result<Self, ClusterError> {
         let shared = Shared::embedded_in(directory);
-        Self::open(&shared, wire::time::now_ms()).await.map(|(cluster, _)| cluster)
+        Self::open(&shared, "test", wire::time::now_ms()).await.map(|(cluster, _)| cluster)
     }
 }
 
-/// The relay of these settings, with the faults that they ask for.
-fn relay(shared: &Shared) -> Arc<dyn Relay> {
-    let relay: Arc<dyn Relay> = Arc::new(EmbeddedRelay::new(RELAY_QUEUE));
+/// The relay with the faults that the settings ask for.
+fn disturbed(shared: &Shared, relay: Arc<dyn Relay>) -> Arc<dyn Relay> {
     let faults = &shared.relay.faults;
     if faults.is_off() {
         return relay;

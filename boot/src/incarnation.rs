@@ -9,9 +9,6 @@ use crate::durable_file;
 /// The bits below the milliseconds.
 const RANDOM_BITS: u32 = 10;
 
-/// Where the last one stands in an embedded data directory.
-const FILE: &str = "incarnation";
-
 /// A new incarnation at `now_ms`, greater than `previous` even where the clock went back.
 pub(crate) fn new(now_ms: i64, previous: Option<Incarnation>) -> Incarnation {
     let earliest = previous.map_or(0, |previous| (previous.0 >> RANDOM_BITS) + 1);
@@ -19,10 +16,9 @@ pub(crate) fn new(now_ms: i64, previous: Option<Incarnation>) -> Incarnation {
     Incarnation((time << RANDOM_BITS) | u64::from(rand::random::<u16>() >> (u16::BITS - RANDOM_BITS)))
 }
 
-/// A new incarnation, greater than that of every earlier start on this data directory. It is durable when this returns.
-pub(crate) fn next(data_dir: &Path, now_ms: i64) -> io::Result<Incarnation> {
-    let path = data_dir.join(FILE);
-    let previous = match fs::read_to_string(&path) {
+/// A new incarnation, greater than that of every earlier start that used the same file. It is durable when this returns.
+pub(crate) fn next(path: &Path, now_ms: i64) -> io::Result<Incarnation> {
+    let previous = match fs::read_to_string(path) {
         Ok(text) => {
             let number = text.trim().parse();
             Some(Incarnation(
@@ -33,7 +29,7 @@ pub(crate) fn next(data_dir: &Path, now_ms: i64) -> io::Result<Incarnation> {
         Err(error) => return Err(error),
     };
     let next = new(now_ms, previous);
-    durable_file::replace(&path, format!("{next}\n").as_bytes())?;
+    durable_file::replace(path, format!("{next}\n").as_bytes())?;
     Ok(next)
 }
 
@@ -46,7 +42,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let mut last = Incarnation(0);
         for now in [1_732_150_000_000, 1_732_150_000_000, 1_600_000_000_000, 0] {
-            let next = next(directory.path(), now).expect("written");
+            let next = next(&directory.path().join("spear-1"), now).expect("written");
             assert!(next > last, "{next} after {last}");
             assert!(next.0 < 1 << 53, "JSON holds it as a number");
             last = next;

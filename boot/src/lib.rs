@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `settings/` | [`Tree`]: profiles and environment as one tree; [`SettingsError`] names file, key and what was expected |
 //! | `plan.rs` | [`Plan`]: which nodes this process runs, and their life from start to exit |
+//! | `supervisor/` | [`Supervisor`]: each node a process of its own, started again when it died |
 //! | `node.rs` | [`NodeContext`]: what a role instance knows about itself |
 //! | `cluster.rs` | [`Cluster`]: the seams that all roles share (roster, relay, store) and the cluster's secrets |
+//! | `servers.rs` | the settings of ZooKeeper and Redis, in the words of the crates that use them |
 //! | `keys.rs` | [`SigningKey`]: made under the data directory at the first embedded start |
 //! | `incarnation.rs` | which start of the process this is |
 //! | `membership.rs` | [`Membership`]: a node joins the roster, shows that it drains, leaves |
@@ -37,8 +39,10 @@ mod port_holder;
 mod problem;
 mod readiness;
 mod secret;
+mod servers;
 mod settings;
 mod shutdown;
+mod supervisor;
 
 pub use admin::health_routes;
 pub use cluster::{Cluster, ClusterError};
@@ -46,7 +50,8 @@ pub use cors::CorsSettings;
 pub use http::{serve_http, serve_until};
 pub use keys::{KeyError, SigningKey};
 pub use listener::ListenError;
-pub use membership::{Membership, serve_as_member};
+pub use logs::install as install_logs;
+pub use membership::{Membership, Superseded, serve_as_member};
 pub use node::{NodeContext, spawn};
 pub use patience::{Passing, backoff, persist};
 pub use plan::{Plan, RoleSettings};
@@ -59,3 +64,4 @@ pub use settings::{
     StoreKind, StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
+pub use supervisor::{EXIT_SUPERSEDED, Kept, Stage, Supervisor};

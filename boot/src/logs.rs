@@ -10,7 +10,7 @@ use crate::{LogFormat, LogSettings};
 ///
 /// # Errors
 /// The filter cannot be read, or logs go somewhere already.
-pub(crate) fn install(settings: &LogSettings) -> anyhow::Result<()> {
+pub fn install(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = filter(&settings.level)?;
     let writer = std::io::stderr;
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);

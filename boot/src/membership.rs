@@ -2,8 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use anyhow::bail;
-use roster::{Health, Registration, Roster};
+use roster::{Health, Registration, Roster, RosterError};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use wire::{NodeRecord, NodeState};
@@ -12,6 +11,14 @@ use crate::{Condition, NodeContext, Shutdown, node, patience};
 
 /// How long the roster may take to be told; one that hangs must not keep a node from draining.
 const TELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A newer start of the node has taken its place: this process is to end, and not to be started again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("a newer start of {id} is registered: this one ends")]
+pub struct Superseded {
+    /// Which node.
+    pub id: Arc<str>,
+}
 
 /// A node that is registered. Dropping it leaves the roster without waiting.
 pub struct Membership {
@@ -37,9 +44,11 @@ impl Membership {
             let (roster, record) = (roster.clone(), record.clone());
             async move { roster.register(record).await }
         };
-        let Some(registration) = patience::persist(&condition, stop, attempt).await? else {
-            return Ok(None);
-        };
+        let registered = patience::persist(&condition, stop, attempt).await.map_err(|error| match error {
+            RosterError::Superseded { id, .. } => Superseded { id }.into(),
+            other => anyhow::Error::new(other),
+        });
+        let Some(registration) = registered? else { return Ok(None) };
         let following = CancellationToken::new();
         node::spawn(follow(roster.health(), condition, following.clone()));
         Ok(Some(Self { registration, id: node.id.clone(), _following: following.drop_guard() }))
@@ -62,7 +71,7 @@ impl Membership {
     /// Always.
     pub async fn superseded(&self) -> anyhow::Result<()> {
         self.registration.superseded().cancelled().await;
-        bail!("a newer start of {} is registered: this one ends", self.id)
+        Err(Superseded { id: self.id.clone() }.into())
     }
 
     /// Leaves, and returns once the others can see it or it cannot be done.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     future::Future,
+    num::NonZeroU32,
+    path::Path,
     pin::Pin,
     time::{Duration, Instant},
 };
@@ -16,10 +19,17 @@ use tokio::{
 use tracing::Instrument;
 use wire::Role;
 
-use crate::{Cluster, NodeContext, NodeSettings, Shutdown, ShutdownTrigger, Tree, admin, http, logs, metric};
+use crate::{
+    Cluster, NodeContext, NodeSettings, SettingsError, Shutdown, ShutdownTrigger, Tree, admin, http, logs,
+    metric,
+    supervisor::{Kept, Stage},
+};
 
 /// Ends a process by signal: 128 and the number of SIGTERM, as shells count.
 const EXIT_AT_ONCE: i32 = 128 + 15;
+
+/// What a process is given beyond its drain time before it is killed: for starting to drain, and for leaving.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// How much of the drain time is left to idgen and stat: the spears need them to the end of their own.
 const LAST_SHARE: u32 = 10;
@@ -40,6 +50,8 @@ pub trait RoleSettings: DeserializeOwned + Send + 'static {
 /// The nodes that a process is to run. Making one checks their settings; nothing starts before [`Plan::run`].
 pub struct Plan {
     tree: Tree,
+    /// Only this instance of a role, from 0.
+    only: Option<u32>,
     nodes: Vec<Planned>,
 }
 
@@ -51,22 +63,36 @@ struct Planned {
 }
 
 impl Plan {
-    /// An empty one.
-    pub fn new(tree: Tree) -> Self {
-        Self { tree, nodes: Vec::new() }
-    }
-
-    /// Adds every instance of `role`, each with settings of its own.
+    /// An empty one, for every instance of the roles that are added; or for only one, counted from 1 as ids are.
     ///
     /// # Errors
-    /// The settings of the role cannot be used; or a port or an id is given twice.
+    /// A secret is missing that every process of a cluster must be given.
+    pub fn new(tree: Tree, only: Option<NonZeroU32>) -> Result<Self, SettingsError> {
+        tree.check_secrets()?;
+        Ok(Self { tree, only: only.map(|number| number.get() - 1), nodes: Vec::new() })
+    }
+
+    /// Adds the instances of `role`, each with settings of its own.
+    ///
+    /// # Errors
+    /// The settings of the role cannot be used; a port or an id is given twice; or there is no such instance.
     pub fn add<S, F, R>(&mut self, role: Role, run: F) -> anyhow::Result<()>
     where
         S: RoleSettings,
         F: Fn(S, NodeContext, Cluster, Shutdown) -> R + Clone + Send + 'static,
         R: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        for instance in 0..self.tree.instances(role)? {
+        let instances = self.tree.instances(role)?;
+        let chosen = match self.only {
+            None => 0..instances,
+            Some(only) if only < instances => only..only + 1,
+            Some(only) => anyhow::bail!(
+                "there is no instance {} of {role}: {role}.instances is {instances} in the profile {}",
+                only + 1,
+                self.tree.profile()
+            ),
+        };
+        for instance in chosen {
             let settings = self.tree.node(role, instance)?;
             let own: S = self.tree.role(role, instance)?;
             own.check(self.tree.shared().cluster.embedded)?;
@@ -86,6 +112,29 @@ impl Plan {
             format!("{}\t{}\t{}\t{}\n", node.role, node.id, node.public_url(), node.admin_url())
         };
         self.nodes.iter().map(line).collect()
+    }
+
+    /// What a supervisor keeps running: each node as a process of its own, by `program` with the arguments `common` beside its
+    /// role and instance.
+    pub fn to_kept(&self, program: &Path, common: &[OsString]) -> Vec<Kept> {
+        let kept = |planned: &Planned| {
+            let number = (planned.instance + 1).to_string();
+            let mut command: Vec<OsString> =
+                vec![program.into(), planned.role.as_str().into(), "--instance".into(), number.into()];
+            command.extend_from_slice(common);
+            Kept {
+                name: planned.settings.id.clone(),
+                stage: if planned.role.is_behind() { Stage::Behind } else { Stage::Doors },
+                command,
+                stop_timeout: Duration::from_millis(planned.settings.drain_timeout_ms) + STOP_MARGIN,
+            }
+        };
+        self.nodes.iter().map(kept).collect()
+    }
+
+    /// The settings behind it.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// How many nodes there are.
@@ -114,7 +163,8 @@ impl Plan {
         let mut signals = Signals::install()?;
 
         let started_at = wire::time::now_ms();
-        let (cluster, incarnation) = Cluster::open(shared, started_at).await?;
+        let named = &self.nodes[0].settings.id;
+        let (cluster, incarnation) = Cluster::open(shared, named, started_at).await?;
         tracing::info!(profile = self.tree.profile(), nodes = self.len(), %incarnation, version = crate::node::VERSION, "starting");
 
         let mut running = Running::default();
@@ -194,9 +244,20 @@ struct RunningNode {
 }
 
 impl RunningNode {
-    /// idgen and stat end last: the others need them while they drain.
     fn is_behind(&self) -> bool {
-        matches!(self.context.role, Role::Idgen | Role::Stat)
+        self.context.role.is_behind()
+    }
+}
+
+/// When a role ends.
+trait Order {
+    /// idgen and stat end last: the others need them while they drain.
+    fn is_behind(self) -> bool;
+}
+
+impl Order for Role {
+    fn is_behind(self) -> bool {
+        matches!(self, Self::Idgen | Self::Stat)
     }
 }
 
@@ -290,18 +351,18 @@ async fn upkeep() {
 }
 
 /// What asks the process to end.
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn install() -> anyhow::Result<Self> {
+    pub(crate) fn install() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

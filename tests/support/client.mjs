@@ -6,17 +6,6 @@ import { until, within } from './wait.mjs';
 
 export const ANSWER_MS = 10_000;
 
-/** A token of `POST /dev/token`. */
-export async function devToken(cluster, user, more = {}) {
-  const response = await fetch(`${cluster.ticketUrl}/dev/token`, {
-    method: 'POST',
-    body: JSON.stringify({ user, ...more }),
-  });
-  const body = await response.json();
-  if (!response.ok) throw new Error(`/dev/token answered ${response.status}: ${JSON.stringify(body)}`);
-  return body.token;
-}
-
 /** `POST /v1/tickets`; answers `{status, body}`. */
 export async function askTicket(cluster, token, body) {
   const response = await fetch(`${cluster.ticketUrl}/v1/tickets`, {
@@ -29,7 +18,7 @@ export async function askTicket(cluster, token, body) {
 
 /** A ticket for a user, or an error that says why there is none. */
 export async function ticketFor(cluster, user, { device, avoid, scope } = {}) {
-  const { status, body } = await askTicket(cluster, await devToken(cluster, user, { scope }), { device, avoid });
+  const { status, body } = await askTicket(cluster, await cluster.token(user, { scope }), { device, avoid });
   if (status !== 200) throw new Error(`no ticket for ${user}: ${status} ${JSON.stringify(body)}`);
   return body;
 }

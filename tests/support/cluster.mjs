@@ -1,64 +1,61 @@
-// Starts the built binary as an embedded cluster of its own: temporary data, free ports, collected logs.
+// Starts the built binary as a cluster of its own: temporary data, free ports, collected logs. Which profile, `profile.mjs` says.
 
-import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 
+import { inSeconds, sign } from './jwt.mjs';
 import { releaseOffset, reserveOffset } from './ports.mjs';
-import { until, within } from './wait.mjs';
+import { Process, ROOT } from './process.mjs';
+import { API_KEY, EMBEDDED, KEYS, PROFILE, settings, startServers } from './profile.mjs';
+import { until } from './wait.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BINARY = process.env.PHALANX_BIN ?? join(ROOT, 'target', 'test1', 'phalanx');
 
-// A test process that is told to end takes its clusters with it: 'exit' is not emitted for a signal that nobody handles.
-for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) {
-  process.once(signal, () => process.exit(128 + number));
-}
-
-const START_MS = 30_000;
-const STOP_MS = 30_000;
+const START_MS = 40_000;
 const LOG_LINES = 200;
+const TOKEN_SECONDS = 3600;
 
-// Where each node answers /readyz, before the offset.
-const ADMIN_PORTS = {
-  'ticket-1': 20100,
-  'spear-1': 30501,
-  'spear-2': 30502,
-  'minions-ui-1': 40100,
-  'idgen-1': 50011,
-  'idgen-2': 50012,
-  'stat-1': 50120,
-  'stat-2': 50121,
-};
+// These end last: the others need them while they drain.
+const BEHIND = ['idgen', 'stat'];
 
 export class Cluster {
-  #child;
-  #exited;
+  /** id → `{role, id, url, admin, process}`; in an embedded cluster all share one process. */
+  nodes = new Map();
+  /** `zookeeper` and `redis`, where the profile has them. */
+  servers = {};
   #env;
   #keep = false;
-  #log;
 
   /**
    * Starts a cluster and waits until every node is ready. `dispose` takes it down.
    *
-   * @param {{env?: Record<string, string>}} options settings as environment variables, kept over restarts
+   * @param {{env?: Record<string, string>, launch?: boolean, servers?: boolean}} options settings as environment variables, kept
+   *   over restarts; `launch: false` and `servers: false` leave the nodes and the servers to the test
    */
   static async start(options = {}) {
     if (!existsSync(BINARY)) {
       throw new Error(`${BINARY} is missing: build it with cargo build --profile test1, or set PHALANX_BIN`);
     }
     const cluster = new Cluster();
-    cluster.#env = options.env ?? {};
     cluster.offset = await reserveOffset();
     cluster.directory = mkdtempSync(join(tmpdir(), 'phalanx-test-'));
-    cluster.logFile = join(cluster.directory, 'log');
-    cluster.#log = createWriteStream(cluster.logFile, { flags: 'a' });
+    mkdirSync(cluster.logs);
+    cluster.#env = {
+      ...withoutPhalanx(process.env),
+      PHALANX__CLUSTER__DATA_DIR: cluster.dataDir,
+      PHALANX__INSTANCE__NAMESPACE: '',
+      PHALANX__INSTANCE__PORT_OFFSET: String(cluster.offset),
+      PHALANX__LOG__FORMAT: 'json',
+      ...settings(cluster.offset),
+      ...options.env,
+    };
     process.once('exit', cluster.#onExit);
     try {
-      await cluster.launch();
+      for (const node of cluster.#plan()) cluster.nodes.set(node.id, node);
+      if (options.servers !== false) await cluster.startServers();
+      if (options.launch !== false) await cluster.launch();
     } catch (error) {
       await cluster.dispose({ failed: true });
       throw error;
@@ -83,64 +80,79 @@ export class Cluster {
     return join(this.directory, 'data');
   }
 
-  get pid() {
-    return this.#child?.pid;
+  get logs() {
+    return join(this.directory, 'logs');
   }
 
-  /** Starts the process with the same data and ports as before, and waits until every node is ready. */
+  /** Of the one process of an embedded cluster. */
+  get pid() {
+    return this.#processes()[0]?.pid;
+  }
+
+  /** Starts what the nodes need, where the profile needs anything. */
+  async startServers() {
+    this.servers = await startServers(join(this.directory, 'servers'), this.offset);
+  }
+
+  /** Starts every process with the same data and ports as before, and waits until every node is ready. */
   async launch(env = {}) {
-    const child = spawn(BINARY, ['all', '--profile', 'test1'], {
-      cwd: ROOT,
-      env: {
-        ...withoutPhalanx(process.env),
-        PHALANX__CLUSTER__DATA_DIR: this.dataDir,
-        PHALANX__INSTANCE__PORT_OFFSET: String(this.offset),
-        PHALANX__LOG__FORMAT: 'json',
-        ...this.#env,
-        ...env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    child.stdout.pipe(this.#log, { end: false });
-    child.stderr.pipe(this.#log, { end: false });
-    this.#child = child;
-    this.#exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
-    let gone;
-    this.#exited.then((end) => (gone = end));
-    let waitingFor = Object.keys(ADMIN_PORTS);
+    if (EMBEDDED) {
+      const process = this.#spawn('cluster', ['all'], env);
+      for (const node of this.nodes.values()) node.process = process;
+    } else {
+      for (const id of this.nodes.keys()) this.spawnNode(id, env);
+    }
+    await this.ready();
+  }
+
+  /** Starts the process of one node; nobody waits for it. */
+  spawnNode(id, env = {}) {
+    const node = this.nodes.get(id);
+    node.process = this.#spawn(id, [node.role, '--instance', id.split('-').at(-1)], env);
+  }
+
+  /** Starts the process of one node, and waits until it is ready. */
+  async launchNode(id, env = {}) {
+    this.spawnNode(id, env);
+    await this.ready([id]);
+  }
+
+  /** SIGKILL for one node's process. */
+  killNode(id) {
+    return this.nodes.get(id).process.kill9();
+  }
+
+  /** Waits until these nodes are ready, all by default. */
+  async ready(ids = [...this.nodes.keys()]) {
+    const ended = () => this.#processes().find((process) => process.end);
+    let waiting = ids;
     await until(
       async () => {
-        if (gone) return true;
-        waitingFor = await this.#notReady(waitingFor);
-        return waitingFor.length === 0;
+        if (ids.some((id) => this.nodes.get(id).process?.end)) return true;
+        waiting = await this.#notReady(waiting);
+        return waiting.length === 0;
       },
       START_MS,
-      () => `ready: ${waitingFor.join(', ')}\n${this.logTail()}`,
+      () => `ready: ${waiting.join(', ')}\n${this.logTail()}`,
     );
-    if (gone) throw new Error(`the cluster ended at its start: ${JSON.stringify(gone)}\n${this.logTail()}`);
+    if (waiting.length > 0) throw new Error(`a process ended: ${JSON.stringify(ended()?.end)}\n${this.logTail()}`);
   }
 
-  async #notReady(nodes) {
+  async #notReady(ids) {
     const ready = await Promise.all(
-      nodes.map((node) =>
-        fetch(`${this.url(ADMIN_PORTS[node])}/readyz`).then(
-          (response) => response.ok,
-          () => false,
-        ),
-      ),
+      ids.map((id) => this.readiness(id).then((answer) => answer.ready, () => false)),
     );
-    return nodes.filter((_, index) => !ready[index]);
+    return ids.filter((_, index) => !ready[index]);
   }
 
   /** What /readyz of a node says. */
-  async readiness(node) {
-    return (await fetch(`${this.url(ADMIN_PORTS[node])}/readyz`)).json();
+  async readiness(id) {
+    return (await fetch(`${this.nodes.get(id).admin}/readyz`, { signal: AbortSignal.timeout(5_000) })).json();
   }
 
-  /** SIGKILL: nothing is flushed, nobody is told. */
+  /** SIGKILL for every process of ours: nothing is flushed, nobody is told. Servers go on. */
   async kill9() {
-    this.#child.kill('SIGKILL');
-    return within(this.#exited, STOP_MS, 'the killed process is gone');
+    await Promise.all(this.#processes().map((process) => process.kill9()));
   }
 
   /** kill9, then launch again. */
@@ -149,13 +161,20 @@ export class Cluster {
     await this.launch();
   }
 
+  /** Sends SIGTERM and the like as a supervisor would: first to what clients hold on to. */
   signal(name) {
-    this.#child.kill(name);
+    for (const process of this.#processes((node) => EMBEDDED || !BEHIND.includes(node.role))) process.signal(name);
   }
 
-  /** How the process ended: `{code, signal}`. */
-  exited() {
-    return within(this.#exited, STOP_MS, `the process has ended\n${this.logTail()}`);
+  /** How the processes ended after [`signal`]: `{code, signal}` of the worst. */
+  async exited() {
+    const doors = await Promise.all(
+      this.#processes((node) => EMBEDDED || !BEHIND.includes(node.role)).map((process) => process.ended()),
+    );
+    const behind = EMBEDDED ? [] : this.#processes((node) => BEHIND.includes(node.role));
+    for (const process of behind) process.signal('SIGTERM');
+    const ends = [...doors, ...(await Promise.all(behind.map((process) => process.ended())))];
+    return ends.find((end) => end.code !== 0) ?? ends[0];
   }
 
   /** SIGTERM; it must exit with 0. */
@@ -165,11 +184,23 @@ export class Cluster {
     if (end.code !== 0) throw new Error(`expected exit 0 after SIGTERM, got ${JSON.stringify(end)}\n${this.logTail()}`);
   }
 
+  /** A user's token, as their back end signs it; the embedded cluster helps out. */
+  async token(user, more = {}) {
+    if (!EMBEDDED) return sign({ sub: user, exp: inSeconds(TOKEN_SECONDS), ...more }, KEYS.token);
+    const response = await fetch(`${this.ticketUrl}/dev/token`, {
+      method: 'POST',
+      body: JSON.stringify({ user, ...more }),
+    });
+    const body = await response.json();
+    if (!response.ok) throw new Error(`/dev/token answered ${response.status}: ${JSON.stringify(body)}`);
+    return body.token;
+  }
+
   /** A call of the business API. Answers `{status, body}`. */
-  async stat(method, path, body) {
-    const response = await fetch(`${this.statUrl}${path}`, {
+  async stat(method, path, body, url = this.statUrl) {
+    const response = await fetch(`${url}${path}`, {
       method,
-      headers: { authorization: 'Bearer dev-api-key', 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const text = await response.text();
@@ -177,40 +208,56 @@ export class Cluster {
   }
 
   logTail() {
-    try {
-      const lines = readFileSync(this.logFile, 'utf8').trimEnd().split('\n');
-      return lines.slice(-LOG_LINES).join('\n');
-    } catch {
-      return '(no log)';
-    }
+    const files = existsSync(this.logs) ? readdirSync(this.logs) : [];
+    const lines = Math.ceil(LOG_LINES / Math.max(files.length, 1));
+    return files
+      .map((file) => `${file}:\n${readFileSync(join(this.logs, file), 'utf8').trimEnd().split('\n').slice(-lines).join('\n')}`)
+      .join('\n');
   }
 
-  /** The key that signs `token`s of /dev/token or `ticket`s, for tests that sign some of their own. */
+  /** The key that signs `token`s or `ticket`s, for tests that sign some of their own. */
   key(name) {
+    if (!EMBEDDED) return KEYS[name];
     const { kid, secret } = JSON.parse(readFileSync(join(this.dataDir, `${name}.key`), 'utf8'));
     return { kid, secret: Buffer.from(secret, 'hex') };
   }
 
-  /** Ends the process if it still runs, prints the log of a failed test, removes the directory. */
+  /** Ends the processes that still run, prints the logs of a failed test, removes the directory. */
   async dispose({ failed = false } = {}) {
     if (failed) {
-      console.error(`--- the last lines of ${this.logFile}:\n${this.logTail()}\n---`);
+      console.error(`--- the last lines of ${this.logs}:\n${this.logTail()}\n---`);
       this.#keep = true;
     }
-    if (this.#child && this.#child.exitCode === null && this.#child.signalCode === null) {
-      this.#child.kill('SIGKILL');
-      await this.#exited;
-    }
+    await this.kill9();
+    await Promise.all(Object.values(this.servers).map((server) => server.kill9()));
     process.removeListener('exit', this.#onExit);
-    this.#log.end();
     releaseOffset(this.offset);
     if (!this.#keep) rmSync(this.directory, { recursive: true, force: true });
   }
 
-  #onExit = () => {
-    this.#child?.kill('SIGKILL');
-    releaseOffset(this.offset);
-  };
+  /** The nodes of the profile, as the binary itself lists them. */
+  #plan() {
+    const lines = execFileSync(BINARY, ['nodes', '--profile', PROFILE], { cwd: ROOT, env: this.#env, encoding: 'utf8' });
+    return lines
+      .trim()
+      .split('\n')
+      .map((line) => line.split('\t'))
+      .map(([role, id, url, admin]) => ({ role, id, url, admin }));
+  }
+
+  #spawn(name, args, env) {
+    return new Process(BINARY, [...args, '--profile', PROFILE], {
+      env: { ...this.#env, ...env },
+      log: join(this.logs, name),
+    });
+  }
+
+  #processes(which = () => true) {
+    const nodes = [...this.nodes.values()].filter(which);
+    return [...new Set(nodes.map((node) => node.process).filter(Boolean))];
+  }
+
+  #onExit = () => releaseOffset(this.offset);
 }
 
 /** Settings of the developer's own shell must not reach the tests. */

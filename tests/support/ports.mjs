@@ -5,9 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// The default ports of all roles (CONTRACT §1) and their admin ports. The highest offset keeps 50122 below 65536.
+// The usual ports of ZooKeeper and Redis, the default ports of all roles (CONTRACT §1) and their admin ports. The highest offset keeps 50122 below 65536.
 const PORTS = [
-  20000, 20100,
+  2181, 6379,
+  20000, 20001, 20100, 20101,
   30001, 30002, 30501, 30502,
   40000, 40100,
   50001, 50002, 50011, 50012,

@@ -33,8 +33,8 @@ pub use error::SettingsError;
 pub use node::{AdminSettings, NodeSettings};
 pub use servers::{RedisMode, RedisSettings, ZooKeeperSettings};
 pub use shared::{
-    ClusterSettings, InstanceSettings, LogFormat, LogSettings, RelayKind, RelaySettings, RosterKind,
-    RosterSettings, Shared, StoreKind, StoreSettings,
+    ClusterSettings, InstanceSettings, LogFormat, LogSettings, OnZooKeeperLoss, RelayKind, RelaySettings,
+    RosterKind, RosterSettings, Shared, StoreKind, StoreSettings,
 };
 pub use tree::Tree;
 

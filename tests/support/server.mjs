@@ -1,0 +1,80 @@
+// A real ZooKeeper or Redis server of a test, run by bin/lib/server.sh.
+
+import { connect } from 'node:net';
+import { join } from 'node:path';
+
+import { Process, ROOT } from './process.mjs';
+import { until } from './wait.mjs';
+
+const START_MS = 40_000;
+
+// What is sent to a server, and what its answer holds once it serves.
+const GREETINGS = { zookeeper: ['srvr', 'Mode:'], redis: ['PING\r\n', '+PONG'] };
+
+export class Server {
+  #process;
+
+  /**
+   * @param {'zookeeper' | 'redis'} kind
+   * @param {{port: number, directory: string, options?: string[]}} where its port and its data
+   */
+  static async start(kind, where) {
+    const server = new Server();
+    Object.assign(server, { kind, ...where });
+    await server.launch();
+    return server;
+  }
+
+  get address() {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it with the data that it has, and waits until it serves. */
+  async launch() {
+    this.#process = new Process(
+      join(ROOT, 'bin', 'lib', 'server.sh'),
+      [this.kind, join(this.directory, this.kind), String(this.port), ...(this.options ?? [])],
+      { env: process.env, log: join(this.directory, `${this.kind}.log`) },
+    );
+    await until(
+      async () => {
+        if (this.#process.end) throw new Error(`${this.kind} ended at its start: see ${this.directory}/${this.kind}.log`);
+        return this.#serves();
+      },
+      START_MS,
+      `${this.kind} serves`,
+    );
+  }
+
+  kill9() {
+    return this.#process.kill9();
+  }
+
+  /** SIGSTOP: connections stay, nothing answers. */
+  freeze() {
+    this.#process.signal('SIGSTOP');
+  }
+
+  thaw() {
+    this.#process.signal('SIGCONT');
+  }
+
+  #serves() {
+    const [question, part] = GREETINGS[this.kind];
+    return new Promise((resolve) => {
+      let answer = '';
+      const socket = connect(this.port, '127.0.0.1', () => socket.write(question));
+      const done = (serves) => {
+        socket.destroy();
+        resolve(serves);
+      };
+      socket.setTimeout(2_000, () => done(false));
+      socket.on('data', (bytes) => {
+        answer += bytes;
+        if (answer.includes(part)) done(true);
+      });
+      socket.on('close', () => done(false));
+      socket.on('error', () => done(false));
+    });
+  }
+}
