@@ -4,10 +4,13 @@
 mod redis_support;
 mod support;
 
+use std::time::{Duration, Instant};
+
 use redis_link::{Link as RedisLink, Mode, RedisOptions};
 use redis_support::{Watched, until};
-use relay::RedisRelay;
+use relay::{RedisRelay, Relay as _};
 use servers::{Redis, RedisCluster, Replicated};
+use support::publication;
 
 const PREFIX: &str = "phalanx:relay:";
 const CHANNEL: &str = "phalanx:relay:spear-1";
@@ -173,6 +176,38 @@ async fn a_slot_that_moves_to_another_server() {
     watched.flows().await;
     assert_eq!(subscribers(target, "SHARDNUMSUB").await, "1");
     assert_eq!(subscribers(source, "SHARDNUMSUB").await, "0");
+}
+
+#[tokio::test]
+async fn a_server_of_a_cluster_that_hangs_holds_up_its_own_channels_only() {
+    let cluster = start_cluster().await;
+    let (connect_timeout, response_timeout) = (Duration::from_secs(2), Duration::from_secs(6));
+    let (mode, servers) = (Mode::Cluster, cluster.addresses());
+    let options =
+        RedisOptions { mode, servers, connect_timeout, response_timeout, ..RedisOptions::default() };
+    let relay = RedisRelay::new(options.clone(), PREFIX).expect("options that fit together");
+    let link = RedisLink::new(options).expect("options that fit together");
+    let owner = |id: String| {
+        let link = &link;
+        async move { (link.owner(format!("{PREFIX}{id}")).await.expect("a cluster"), id) }
+    };
+    let ids = futures_util::future::join_all((0..50).map(|number| owner(format!("spear-{number}")))).await;
+    let (hangs, slow) = ids[0].clone();
+    let (_, quick) = ids.into_iter().find(|(owner, _)| *owner != hangs).expect("three primaries");
+    let both = vec![publication(&slow, 1), publication(&quick, 1)];
+    relay.publish(both).await.expect("a cluster");
+    cluster.nodes.iter().find(|node| node.address() == *hangs).expect("a node").freeze();
+    let to_slow = relay.publish(vec![publication(&slow, 2)]);
+    let to_quick = async {
+        let began = Instant::now();
+        for number in 2..20 {
+            relay.publish(vec![publication(&quick, number)]).await.expect("the server is there");
+        }
+        began.elapsed()
+    };
+    let (to_slow, took) = tokio::join!(to_slow, to_quick);
+    assert!(to_slow.is_err(), "it was frozen");
+    assert!(took < response_timeout / 2, "{took:?}");
 }
 
 /// Which node of the cluster has the channel.

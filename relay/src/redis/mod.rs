@@ -3,7 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `outbox.rs` | what waits to be published: one queue, one task, one round trip at a time |
+//! | `outbox.rs` | what waits to be published: a queue for each server, one round trip at a time |
 //! | `subscriber.rs` | keeps one subscription alive on a connection of its own |
 //! | `inbox.rs` | what arrives there, and how the subscription is doing |
 

@@ -85,14 +85,20 @@ impl Watched {
                         continue;
                     }
                 }
-                let soon = tokio::time::timeout(Duration::from_millis(200), self.subscription.hints.recv());
-                if let Ok(hint) = soon.await {
-                    let hint = hint.expect("nobody replaces it");
-                    let hint: u64 = String::from_utf8_lossy(&hint).parse().expect("a number");
-                    assert!(hint <= self.last);
-                    if hint == self.last {
-                        return;
+                // Earlier ones may still be on their way.
+                let (hints, last) = (&mut self.subscription.hints, self.last);
+                let this_one = async {
+                    while let Some(hint) = hints.recv().await {
+                        let hint: u64 = String::from_utf8_lossy(&hint).parse().expect("a number");
+                        assert!(hint <= last);
+                        if hint == last {
+                            return;
+                        }
                     }
+                    panic!("nobody replaces it");
+                };
+                if tokio::time::timeout(Duration::from_millis(200), this_one).await.is_ok() {
+                    return;
                 }
             }
         };
