@@ -2,12 +2,13 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use rand::RngExt as _;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::watch;
 
 use crate::LinkError;
 
@@ -16,14 +17,22 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest pause. Half to all of a pause is waited, so that nodes do not come back in step.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Lets one caller at a time try what may take long.
+/// Lets one attempt at a time be made at what may take long.
 ///
-/// While nothing has failed, the others wait for that caller's result. After a failure nobody waits: who comes during
-/// the pause, or while somebody else tries again, is told the last error at once.
+/// While nothing has failed, all callers wait for the attempt under way. After a failure nobody waits but the one whose
+/// call begins the next attempt: who comes during the pause, or during that attempt, is told the last error at once.
+///
+/// An attempt is a task of its own: it depends on no caller's patience, and no caller that stops polling holds up others.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    turn: Turn<()>,
-    failures: Mutex<Option<Failures>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Closed when the attempt is over.
+    attempt: Option<watch::Receiver<()>>,
+    failures: Option<Failures>,
 }
 
 #[derive(Debug)]
@@ -33,59 +42,57 @@ struct Failures {
     last: LinkError,
 }
 
-/// Counts a failure unless it is told otherwise: who makes an attempt may give up in the middle.
-struct Attempt<'a> {
-    gate: &'a Gate,
-    failure: Option<LinkError>,
-}
-
 impl Gate {
-    /// What `find` finds, or else what `make` makes; `find` is asked again once it is this caller's turn.
+    /// What `find` finds, if need be after `make` has put it there; `find` must be quick.
     ///
     /// # Errors
     /// What `make` failed with, now or last time.
-    pub(crate) async fn pass<T>(
+    pub(crate) async fn pass<T, F>(
         &self,
         find: impl Fn() -> Option<T>,
-        make: impl Future<Output = Result<T, LinkError>>,
-    ) -> Result<T, LinkError> {
-        if let Some(found) = find() {
-            return Ok(found);
+        make: impl Fn() -> F,
+    ) -> Result<T, LinkError>
+    where
+        F: Future<Output = Result<(), LinkError>> + Send + 'static,
+    {
+        loop {
+            let mut attempt = {
+                let mut state = self.state.lock();
+                if let Some(found) = find() {
+                    return Ok(found);
+                }
+                let under_way = state.attempt.clone().filter(|attempt| attempt.has_changed().is_ok());
+                match (under_way, &state.failures) {
+                    (Some(_), Some(failures)) => return Err(failures.last.clone()),
+                    (None, Some(failures)) if Instant::now() < failures.not_before => {
+                        return Err(failures.last.clone());
+                    }
+                    (Some(attempt), None) => attempt,
+                    (None, _) => state.attempt.insert(self.attempt(make())).clone(),
+                }
+            };
+            // It says nothing; it closes.
+            let _ = attempt.changed().await;
         }
-        let _turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => match self.last() {
-                Some(error) => return Err(error),
-                None => self.turn.lock().await,
-            },
-        };
-        if let Some(found) = find() {
-            return Ok(found);
-        }
-        if let Some(failures) = &*self.failures.lock()
-            && Instant::now() < failures.not_before
-        {
-            return Err(failures.last.clone());
-        }
-        let given_up = LinkError::Unavailable("an attempt to reach it took too long".into());
-        let mut attempt = Attempt { gate: self, failure: Some(given_up) };
-        let made = make.await;
-        attempt.failure = made.as_ref().err().cloned();
-        made
     }
 
-    fn last(&self) -> Option<LinkError> {
-        self.failures.lock().as_ref().map(|failures| failures.last.clone())
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        let mut failures = self.gate.failures.lock();
-        *failures = self.failure.take().map(|last| {
-            let in_a_row = failures.as_ref().map_or(1, |failures| failures.in_a_row.saturating_add(1));
-            Failures { in_a_row, not_before: Instant::now() + pause(in_a_row), last }
+    fn attempt(
+        &self,
+        make: impl Future<Output = Result<(), LinkError>> + Send + 'static,
+    ) -> watch::Receiver<()> {
+        let (over, attempt) = watch::channel(());
+        let state = self.state.clone();
+        tokio::spawn(async move {
+            let made = make.await;
+            let mut state = state.lock();
+            state.failures = made.err().map(|last| {
+                let in_a_row =
+                    state.failures.as_ref().map_or(1, |failures| failures.in_a_row.saturating_add(1));
+                Failures { in_a_row, not_before: Instant::now() + pause(in_a_row), last }
+            });
+            drop(over);
         });
+        attempt
     }
 }
 
@@ -101,46 +108,58 @@ mod tests {
 
     use super::*;
 
-    fn broken() -> LinkError {
-        LinkError::Unavailable("broken".into())
-    }
-
     #[tokio::test]
     async fn after_a_failure_nobody_tries_before_the_pause_is_over() {
-        let (gate, attempts) = (Gate::default(), AtomicU32::new(0));
-        let make = || async {
-            attempts.fetch_add(1, Ordering::Relaxed);
-            Err::<(), _>(broken())
+        let (gate, attempts) = (Gate::default(), Arc::new(AtomicU32::new(0)));
+        let make = || {
+            let attempts = attempts.clone();
+            async move {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                Err(LinkError::Unavailable("broken".into()))
+            }
         };
-        let (one, other) = tokio::join!(gate.pass(|| None, make()), gate.pass(|| None, make()));
+        let (one, other) = tokio::join!(gate.pass(|| None::<()>, make), gate.pass(|| None::<()>, make));
         assert!(one.is_err() && other.is_err());
         assert_eq!(attempts.load(Ordering::Relaxed), 1);
         // At most 50 ms.
         while attempts.load(Ordering::Relaxed) == 1 {
-            assert!(gate.pass(|| None, make()).await.is_err());
+            assert!(gate.pass(|| None::<()>, make).await.is_err());
             tokio::task::yield_now().await;
         }
     }
 
     #[tokio::test]
-    async fn at_first_all_wait_for_the_one_that_tries() {
-        let (gate, made) = (Gate::default(), Mutex::new(None));
-        let make = || async {
-            tokio::task::yield_now().await;
-            assert!(made.lock().replace(7).is_none(), "only one makes it");
-            Ok(7)
+    async fn at_first_all_wait_for_one_attempt() {
+        let (gate, made) = (Gate::default(), Arc::new(Mutex::new(None)));
+        let make = || {
+            let made = made.clone();
+            async move {
+                tokio::task::yield_now().await;
+                assert!(made.lock().replace(7).is_none(), "it is made once");
+                Ok(())
+            }
         };
         let find = || *made.lock();
-        let (one, other) = tokio::join!(gate.pass(find, make()), gate.pass(find, make()));
+        let (one, other) = tokio::join!(gate.pass(find, make), gate.pass(find, make));
         assert_eq!((one.ok(), other.ok()), (Some(7), Some(7)));
     }
 
     #[tokio::test]
-    async fn an_attempt_that_is_given_up_counts_as_failed() {
-        let gate = Gate::default();
-        let never = gate.pass(|| None::<()>, std::future::pending());
-        assert!(tokio::time::timeout(Duration::from_millis(1), never).await.is_err());
-        assert!(gate.pass(|| None, async { Ok(()) }).await.is_err(), "within the pause");
+    async fn an_attempt_goes_on_without_the_caller_that_began_it() {
+        let (gate, made) = (Gate::default(), Arc::new(Mutex::new(None)));
+        let make = || {
+            let made = made.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                *made.lock() = Some(7);
+                Ok(())
+            }
+        };
+        let find = || *made.lock();
+        let mut began = std::pin::pin!(gate.pass(find, make));
+        assert!(futures_util::poll!(began.as_mut()).is_pending());
+        // The first one is neither polled again nor dropped.
+        assert_eq!(gate.pass(find, || async { panic!("one is under way") }).await.ok(), Some(7));
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Server {
 
     /// A connection to the server, by the deadline.
     pub(crate) async fn connection<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         waits: bool,
         deadline: Instant,
         topology: &'a Topology,
@@ -78,23 +78,34 @@ impl Server {
         timeout_at(deadline, lending).await.map_err(|_| LinkError::late(&self.address))?
     }
 
-    async fn shared(&self) -> Result<Connection, LinkError> {
+    async fn shared(self: &Arc<Self>) -> Result<Connection, LinkError> {
         let find = || self.shared.lock().clone().filter(|connection| !connection.is_lost());
-        let make = async {
-            let made = self.open().await?;
-            *self.shared.lock() = Some(made.clone());
-            Ok(made)
+        let make = || {
+            let server = self.clone();
+            async move {
+                let made = server.open().await?;
+                *server.shared.lock() = Some(made);
+                Ok(())
+            }
         };
         self.gate.pass(find, make).await
     }
 
-    async fn own(&self) -> Result<Connection, LinkError> {
+    async fn own(self: &Arc<Self>) -> Result<Connection, LinkError> {
         let find = || {
             let mut free = self.free.lock();
             free.retain(|connection| !connection.is_lost());
             free.pop()
         };
-        self.gate.pass(find, self.open()).await
+        let make = || {
+            let server = self.clone();
+            async move {
+                let made = server.open().await?;
+                server.free.lock().push(made);
+                Ok(())
+            }
+        };
+        self.gate.pass(find, make).await
     }
 
     async fn open(&self) -> Result<Connection, LinkError> {

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Known<T> {
     gate: Gate,
-    state: Mutex<State<T>>,
+    state: Arc<Mutex<State<T>>>,
 }
 
 #[derive(Debug)]
@@ -30,25 +31,27 @@ struct State<T> {
 impl<T> Default for Known<T> {
     fn default() -> Self {
         let state = State { value: None, doubted: false, found_at: Instant::now() };
-        Self { gate: Gate::default(), state: Mutex::new(state) }
+        Self { gate: Gate::default(), state: Arc::new(Mutex::new(state)) }
     }
 }
 
-impl<T: Clone> Known<T> {
-    /// The value; where there is none or it is in doubt, `find` finds it, one caller at a time, and is given the former
+impl<T: Clone + Send + 'static> Known<T> {
+    /// The value; where there is none or it is in doubt, `find` finds it, once at a time, and is given the former
     /// one. Where that fails the former one is used on, if there is one: whom it names may still serve.
     ///
     /// # Errors
     /// What `find` failed with.
-    pub(crate) async fn get<F>(&self, find: impl FnOnce(Option<T>) -> F) -> Result<T, LinkError>
+    pub(crate) async fn get<F>(&self, find: impl Fn(Option<T>) -> F) -> Result<T, LinkError>
     where
-        F: Future<Output = Result<T, LinkError>>,
+        F: Future<Output = Result<T, LinkError>> + Send + 'static,
     {
-        let make = async {
-            let found = find(self.last()).await?;
-            let mut state = self.state.lock();
-            *state = State { value: Some(found.clone()), doubted: false, found_at: Instant::now() };
-            Ok(found)
+        let make = || {
+            let (finding, state) = (find(self.last()), self.state.clone());
+            async move {
+                let value = Some(finding.await?);
+                *state.lock() = State { value, doubted: false, found_at: Instant::now() };
+                Ok(())
+            }
         };
         match (self.gate.pass(|| self.certain(), make).await, self.last()) {
             (Ok(value), _) | (Err(_), Some(value)) => Ok(value),
@@ -74,16 +77,16 @@ impl<T: Clone> Known<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
     #[tokio::test]
     async fn it_is_found_once_and_again_when_in_doubt_but_not_too_often() {
-        let (known, finds) = (Known::default(), Cell::new(0));
-        let find = |_| async {
-            finds.set(finds.get() + 1);
-            Ok(finds.get())
+        let (known, finds) = (Known::default(), Arc::new(AtomicU32::new(0)));
+        let find = |_| {
+            let finds = finds.clone();
+            async move { Ok(finds.fetch_add(1, Ordering::Relaxed) + 1) }
         };
         let began = Instant::now();
         assert_eq!(known.get(find).await.ok(), Some(1));

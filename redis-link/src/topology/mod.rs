@@ -41,9 +41,9 @@ impl Topology {
     pub(crate) async fn owner(&self, slot: u16) -> Result<Arc<str>, LinkError> {
         match self {
             Self::Single(server) => Ok(server.clone()),
-            Self::Sentinel { options, primary } => primary.get(|_| sentinel::primary(options)).await,
+            Self::Sentinel { options, primary } => primary.get(|_| sentinel::primary(options.clone())).await,
             Self::Cluster { options, slots } => {
-                let slots = slots.get(|former| slots::ask(options, former)).await?;
+                let slots = slots.get(|former| slots::ask(options.clone(), former)).await?;
                 slots.owner(slot).ok_or_else(|| {
                     LinkError::Unavailable(format!("no server of the cluster owns slot {slot}"))
                 })

@@ -26,9 +26,9 @@ struct Opinion {
 ///
 /// # Errors
 /// [`LinkError::Unavailable`]: none answers, or none knows the primary by this name.
-pub(super) async fn primary(options: &RedisOptions) -> Result<Arc<str>, LinkError> {
+pub(super) async fn primary(options: Arc<RedisOptions>) -> Result<Arc<str>, LinkError> {
     let mut asked: FuturesUnordered<_> =
-        options.servers.iter().map(|sentinel| opinion(options, sentinel.as_str().into())).collect();
+        options.servers.iter().map(|sentinel| opinion(&options, sentinel.as_str().into())).collect();
     let majority = options.servers.len() / 2 + 1;
     let mut best: Option<Opinion> = None;
     let mut answers = 0;

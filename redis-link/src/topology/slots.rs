@@ -40,7 +40,7 @@ impl Slots {
 ///
 /// # Errors
 /// [`LinkError::Unavailable`]: none answers within `connect_timeout`.
-pub(super) async fn ask(options: &RedisOptions, former: Option<Slots>) -> Result<Slots, LinkError> {
+pub(super) async fn ask(options: Arc<RedisOptions>, former: Option<Slots>) -> Result<Slots, LinkError> {
     let mut servers: HashSet<Arc<str>> =
         options.servers.iter().map(|server| server.as_str().into()).collect();
     servers.extend(former.iter().flat_map(|former| former.servers.iter().cloned()));
@@ -48,7 +48,7 @@ pub(super) async fn ask(options: &RedisOptions, former: Option<Slots>) -> Result
     servers.shuffle(&mut rand::rng());
     let mut waiting = servers.into_iter();
     let mut asked: FuturesUnordered<_> =
-        waiting.by_ref().take(ASKED_AT_ONCE).map(|server| view(options, server)).collect();
+        waiting.by_ref().take(ASKED_AT_ONCE).map(|server| view(&options, server)).collect();
     let mut errors = Vec::new();
     let gathering = async {
         while let Some(answer) = asked.next().await {
@@ -56,7 +56,7 @@ pub(super) async fn ask(options: &RedisOptions, former: Option<Slots>) -> Result
                 Ok(slots) => return Some(slots),
                 Err(error) => errors.push(error.to_string()),
             }
-            asked.extend(waiting.next().map(|server| view(options, server)));
+            asked.extend(waiting.next().map(|server| view(&options, server)));
         }
         None
     };
