@@ -107,7 +107,7 @@ pub struct InterestChange {
 }
 
 /// Connections, cursors and routing. Presence and interest need not survive a crash of the store's machine: nodes assert
-/// them again whenever [`Devices::generation`] has changed.
+/// them again whenever [`Devices::generation`] has changed. That either has ended must survive: nobody says that again.
 #[async_trait]
 pub trait Devices: Send + Sync + 'static {
     /// A new start of a node: forgets presence and interest of its earlier starts, and does not listen to them any more:

@@ -62,7 +62,8 @@ impl Devices for RedisStore {
         });
         let script = script!("version.lua", "seen.lua", "disconnect.lua");
         let shards = self.shards(script, &[], items.collect());
-        self.note(shards.calls).await.map(drop)
+        // Nobody says an end again after a failover, so it is confirmed.
+        self.write(shards.calls).await.map(drop)
     }
 
     async fn generation(&self) -> Result<u64, StoreError> {

@@ -25,7 +25,12 @@ impl RedisStore {
         let first = [number(node.incarnation.0), text(&node.id)];
         let shards =
             self.shards(script!("version.lua", "live.lua", "set_interest.lua"), &first, items.collect());
-        self.note(shards.calls).await.map(drop)
+        // Interest is said again after a failover, that there is none any more is not.
+        if changes.iter().all(|change| change.interested) {
+            self.note(shards.calls).await.map(drop)
+        } else {
+            self.write(shards.calls).await.map(drop)
+        }
     }
 
     pub(super) async fn routing_of(&self, groups: &[Group]) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError> {

@@ -75,6 +75,8 @@ impl Load {
         for task in self.tasks {
             task.await.expect("no seq was given twice");
         }
+        // It may have been the other node's that went on.
+        until("the store goes on", async || store.heads(vec![of_group("g")]).await.is_ok()).await;
         let acknowledged = self.acknowledged.lock().clone();
         let mut found = 0;
         for conversation in [direct("a", "b"), direct("a", "c"), of_group("g")] {
