@@ -212,18 +212,12 @@ while argument <= #ARGV do
   end
   answers[place], answers[place + 1] = seq, at
   if is_taken and inboxes then
+    local nodes
     for inbox = inboxes, last_inbox, 2 do
       call('HSET', KEYS[inbox], name, text(seq), '#', inbox_version())
-      local live = live_entries(KEYS[inbox + 1], starts)
-      local before = answers[place + 2]
-      if before then
-        for _, entry in ipairs(live) do
-          before[#before + 1] = entry
-        end
-      elseif live[1] then
-        answers[place + 2] = live
-      end
+      nodes = add_live_entries(nodes or {}, KEYS[inbox + 1], starts)
     end
+    answers[place + 2] = nodes or false
   end
 end
 return answers

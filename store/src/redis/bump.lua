@@ -16,6 +16,6 @@ for key = 3, #KEYS, 2 do
   end
   call('HSET', inbox, '#', inbox_version())
   at = last + 1
-  answers[#answers + 1] = live_entries(KEYS[key + 1], KEYS[2])
+  answers[#answers + 1] = add_live_entries({}, KEYS[key + 1], KEYS[2])
 end
 return answers

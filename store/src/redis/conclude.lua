@@ -8,7 +8,7 @@ for key = 3, #KEYS, 2 do
   local entries = {}
   if ARGV[(key + 1) / 2] == '1' then
     call('HSET', inbox, ARGV[1], '1', '#', inbox_version())
-    entries = live_entries(KEYS[key + 1], KEYS[2])
+    add_live_entries(entries, KEYS[key + 1], KEYS[2])
   elseif call('HGET', inbox, ARGV[1]) == 'p' then
     call('HSET', inbox, ARGV[1], '1')
   end

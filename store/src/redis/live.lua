@@ -37,15 +37,16 @@ local function live_devices(presence, starts)
   return live
 end
 
--- Only the entries of the live connections.
-local function live_entries(presence, starts)
-  local live = live_devices(presence, starts)
-  if not live[1] then
-    return live
-  end
-  local entries = {}
-  for i = 2, #live, 2 do
-    entries[#entries + 1] = live[i]
+-- Adds only the entries of the live connections to a list. On the road of every message, so it makes no table of its own.
+local function add_live_entries(entries, presence, starts)
+  local held = redis.call('HGETALL', presence)
+  for i = 2, #held, 2 do
+    local incarnation, node = string.match(held[i], '^(%d+) %d+ %d+ (.+)$')
+    if incarnation and is_dead(starts, node, tonumber(incarnation)) then
+      redis.call('HDEL', presence, held[i - 1])
+    else
+      entries[#entries + 1] = held[i]
+    end
   end
   return entries
 end
