@@ -18,8 +18,8 @@ use crate::{
 /// The election of the active node (CONTRACT §7).
 const ELECTION: &str = "idgen/leader";
 
-/// How often a backup looks at the watermark: so that it knows it when it is deleted.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a backup looks at the watermark: so that it knows when it was last written, and that it was deleted.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Between two candidacies; up to twice as long, so that nodes do not act in step.
 const PAUSE_MS: u64 = 100;

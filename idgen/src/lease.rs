@@ -2,8 +2,8 @@
 
 /// A lease, counted from the moment *before* the write that renewed it was sent.
 ///
-/// A successor writes the watermark first, which makes every later renewal of this one fail, and then waits the length.
-/// So when it serves, the last renewal that can have succeeded is older than that.
+/// A successor writes the watermark first, which makes every later renewal of this one fail, and then waits until the length has
+/// passed since it first saw the last renewal. That one was sent before it was seen, so the lease is over when it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lease {
     length_ms: u64,

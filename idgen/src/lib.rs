@@ -16,7 +16,7 @@
 //!
 //! Two nets hold independently. The *watermark* keeps ids unique: a node serves only ids below the time it has written
 //! there, and its successor starts at that time. The *lease* keeps calls in order: a node that has not written for its
-//! length refuses, and a successor, after writing, waits that length before it serves.
+//! length refuses, and a successor serves only when that length has passed since it first saw the last write.
 
 mod candidate;
 mod counters;
@@ -73,7 +73,7 @@ pub async fn run(
         return Ok(());
     };
     let reports = rpc::ReportClient::new(cluster.roster.clone(), secret.clone(), node.role, node.node_ref());
-    let watermark = Watermark::new(cluster.roster.clone(), node.node_ref(), bounds);
+    let watermark = Watermark::new(cluster.roster.clone(), node.node_ref(), bounds, clock.clone());
     let candidate = Candidate {
         id: node.id.clone(),
         roster: cluster.roster.clone(),

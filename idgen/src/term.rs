@@ -68,13 +68,13 @@ impl Term<'_> {
     /// the predecessor may still serve.
     async fn take_over(&mut self, lost: &CancellationToken) -> Result<Claim, End> {
         let mut sent = self.clock.boot_ms();
-        let mut claim = self.watermark.claim(self.clock.wall_ms()).await?;
+        let mut claim = self.watermark.claim().await?;
         if claim.wait_ms > 0 {
             let predecessor = claim.predecessor.as_ref().map_or("nobody", |node| &*node.id);
             self.duty
                 .waiting(format!("elected: waiting {} ms for the lease of {predecessor}", claim.wait_ms));
             tracing::info!(predecessor, wait_ms = claim.wait_ms, "elected: waiting out the old lease");
-            self.wait_out(self.clock.boot_ms() + claim.wait_ms, lost).await?;
+            self.wait_out(claim.free_boot_ms, lost).await?;
             sent = self.clock.boot_ms();
             let until_ms = claim.until_ms.max(self.now_ms() + self.watermark.bounds().reserve_ms);
             self.watermark.renew(&mut claim, until_ms).await?;

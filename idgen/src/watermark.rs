@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use roster::{Roster, RosterError, Version};
 use serde::{Deserialize, Serialize};
-use snowflake::layout;
+use snowflake::{Clock, layout};
 use tokio::time;
 use wire::{Incarnation, NodeRef};
 
@@ -56,8 +56,13 @@ pub(crate) struct Watermark {
     roster: Arc<dyn Roster>,
     node: NodeRef,
     bounds: Bounds,
+    clock: Arc<dyn Clock>,
     /// What it said when this process last saw it.
     last_at: Option<i64>,
+    /// The version that this process has read last, and when on the boot clock it read it for the first time.
+    seen: Option<(Version, u64)>,
+    /// [`Claim::free_boot_ms`] of the last claim, or of one whose answer never came.
+    free_boot_ms: u64,
 }
 
 /// The watermark is this node's until somebody else writes it. Times in milliseconds since the ids' epoch.
@@ -68,15 +73,17 @@ pub(crate) struct Claim {
     pub(crate) floor_ms: u64,
     /// Ids below this may be served, once the predecessor's lease is over.
     pub(crate) until_ms: u64,
-    /// How long the predecessor may still believe to be active; 0 where it has released.
+    /// How long the predecessor may still believe to be active when this is written; 0 where it has released.
     pub(crate) wait_ms: u64,
+    /// When on the boot clock that is over.
+    pub(crate) free_boot_ms: u64,
     /// Whose ids went before.
     pub(crate) predecessor: Option<NodeRef>,
 }
 
 impl Watermark {
-    pub(crate) fn new(roster: Arc<dyn Roster>, node: NodeRef, bounds: Bounds) -> Self {
-        Self { roster, node, bounds, last_at: None }
+    pub(crate) fn new(roster: Arc<dyn Roster>, node: NodeRef, bounds: Bounds, clock: Arc<dyn Clock>) -> Self {
+        Self { roster, node, bounds, clock, last_at: None, seen: None, free_boot_ms: 0 }
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
@@ -89,22 +96,41 @@ impl Watermark {
     }
 
     /// Makes it this node's: from then on every write of the predecessor fails.
-    pub(crate) async fn claim(&mut self, wall_ms: i64) -> Result<Claim, WatermarkError> {
-        let now_ms = layout::since_epoch(wall_ms);
+    ///
+    /// The predecessor's last write was sent before this node saw it for the first time, so its lease is over when its length has
+    /// passed since then: a backup that has looked for a while need not wait.
+    pub(crate) async fn claim(&mut self) -> Result<Claim, WatermarkError> {
+        let now_ms = layout::since_epoch(self.clock.wall_ms());
         let Some((old, version)) = self.read().await? else {
             let until_ms = now_ms + self.bounds.reserve_ms;
             let record = self.record(until_ms, self.bounds.lease_ms, false);
             let version = self.put(&record, None).await?;
-            return Ok(Claim { version, floor_ms: now_ms, until_ms, wait_ms: 0, predecessor: None });
+            return Ok(Claim {
+                version,
+                floor_ms: now_ms,
+                until_ms,
+                wait_ms: 0,
+                free_boot_ms: 0,
+                predecessor: None,
+            });
         };
         let floor_ms = layout::since_epoch(old.reserved_until_at);
         let until_ms = floor_ms.max(now_ms) + self.bounds.reserve_ms;
-        let wait_ms = if old.released { 0 } else { old.lease_ms };
+        let free_boot_ms = if old.released {
+            0
+        } else if old.holder == self.node.id && old.incarnation == self.node.incarnation {
+            // An earlier term of this very process has ended; it may have been waiting for somebody.
+            self.free_boot_ms
+        } else {
+            self.seen.map_or_else(|| self.clock.boot_ms(), |(_, at_boot_ms)| at_boot_ms) + old.lease_ms
+        };
+        self.free_boot_ms = free_boot_ms;
+        let wait_ms = free_boot_ms.saturating_sub(self.clock.boot_ms());
         // Who takes over while this one still waits must wait for both.
         let record = self.record(until_ms, self.bounds.lease_ms.max(wait_ms), false);
         let version = self.put(&record, Some(version)).await?;
         let predecessor = Some(NodeRef { id: old.holder, incarnation: old.incarnation });
-        Ok(Claim { version, floor_ms, until_ms, wait_ms, predecessor })
+        Ok(Claim { version, floor_ms, until_ms, wait_ms, free_boot_ms, predecessor })
     }
 
     /// Reserves up to `until_ms`, and shows that nobody else has claimed.
@@ -148,6 +174,9 @@ impl Watermark {
             )));
         }
         self.last_at = Some(record.reserved_until_at);
+        if self.seen.is_none_or(|(seen, _)| seen != version) {
+            self.seen = Some((version, self.clock.boot_ms()));
+        }
         Ok(Some((record, version)))
     }
 
@@ -212,7 +241,7 @@ mod tests {
 
         fn watermark(&self, id: &str) -> Watermark {
             let node = NodeRef { id: id.into(), incarnation: Incarnation(1) };
-            Watermark::new(Arc::new(self.roster.clone()), node, BOUNDS)
+            Watermark::new(Arc::new(self.roster.clone()), node, BOUNDS, self.clock.clone())
         }
 
         fn open(&self, claim: &Claim) -> Dispenser {
@@ -228,13 +257,13 @@ mod tests {
         let fixture = Fixture::new().await;
         let (mut first, mut second) = (fixture.watermark("idgen-1"), fixture.watermark("idgen-2"));
 
-        let mut frozen_claim = first.claim(fixture.clock.wall_ms()).await.expect("the first");
+        let mut frozen_claim = first.claim().await.expect("the first");
         assert_eq!(frozen_claim.wait_ms, 0, "nobody went before");
         let frozen = fixture.open(&frozen_claim);
         let before = frozen.cut(65_536).expect("active").pop().expect("a run");
 
         // Given that the first is frozen (it renews nothing), the second takes over and waits its lease out.
-        let claim = second.claim(fixture.clock.wall_ms()).await.expect("elected");
+        let claim = second.claim().await.expect("elected");
         assert_eq!(claim.wait_ms, BOUNDS.lease_ms);
         fixture.clock.pass(claim.wait_ms);
         let active = fixture.open(&claim);
@@ -259,15 +288,52 @@ mod tests {
     async fn a_clean_release_needs_no_wait_and_gives_time_back() {
         let fixture = Fixture::new().await;
         let (mut first, mut second) = (fixture.watermark("idgen-1"), fixture.watermark("idgen-2"));
-        let claim = first.claim(fixture.clock.wall_ms()).await.expect("the first");
+        let claim = first.claim().await.expect("the first");
         let dispenser = fixture.open(&claim);
         dispenser.cut(1).expect("active");
         let untouched = dispenser.close("it stops").expect("it was open");
         first.release(claim, untouched).await.expect("released");
 
-        let claim = second.claim(fixture.clock.wall_ms()).await.expect("elected");
+        let claim = second.claim().await.expect("elected");
         assert_eq!((claim.wait_ms, claim.floor_ms), (0, untouched));
         assert_eq!(untouched, layout::since_epoch(fixture.clock.wall_ms()) + 1);
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_saw_the_last_write_waits_only_for_what_is_left() {
+        let fixture = Fixture::new().await;
+        let (mut first, mut second) = (fixture.watermark("idgen-1"), fixture.watermark("idgen-2"));
+        let mut claim = first.claim().await.expect("the first");
+        second.look().await.expect("there");
+        fixture.clock.pass(300);
+        let until_ms = claim.until_ms;
+        first.renew(&mut claim, until_ms).await.expect("its own");
+        let lease = Lease::granted(BOUNDS.lease_ms, fixture.clock.boot_ms());
+        fixture.clock.pass(100);
+        for _ in 0..3 {
+            // Only the first look at a version counts.
+            second.look().await.expect("there");
+            fixture.clock.pass(200);
+        }
+        let claim = second.claim().await.expect("elected");
+        assert_eq!(claim.wait_ms, BOUNDS.lease_ms - 600);
+        assert!(!lease.holds(claim.free_boot_ms), "the predecessor's lease is over by then");
+        fixture.clock.pass(1_000);
+        assert_eq!(fixture.watermark("idgen-3").claim().await.expect("elected").wait_ms, BOUNDS.lease_ms);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_its_own_last_term_but_for_those_before() {
+        let fixture = Fixture::new().await;
+        fixture.watermark("idgen-1").claim().await.expect("the first");
+        let mut second = fixture.watermark("idgen-2");
+        assert_eq!(second.claim().await.expect("elected").wait_ms, BOUNDS.lease_ms);
+        fixture.clock.pass(400);
+        let again = second.claim().await.expect("elected again");
+        assert_eq!(again.wait_ms, BOUNDS.lease_ms - 400, "it has not waited for the first yet");
+        fixture.clock.pass(600);
+        let again = second.claim().await.expect("elected again");
+        assert_eq!(again.wait_ms, 0);
     }
 
     #[tokio::test]
@@ -275,18 +341,18 @@ mod tests {
         let fixture = Fixture::new().await;
         let mut patient = fixture.watermark("idgen-1");
         patient.bounds.lease_ms = 2_500;
-        patient.claim(fixture.clock.wall_ms()).await.expect("the first");
-        fixture.watermark("idgen-2").claim(fixture.clock.wall_ms()).await.expect("elected");
-        let third = fixture.watermark("idgen-3").claim(fixture.clock.wall_ms()).await.expect("elected");
+        patient.claim().await.expect("the first");
+        fixture.watermark("idgen-2").claim().await.expect("elected");
+        let third = fixture.watermark("idgen-3").claim().await.expect("elected");
         assert_eq!(third.wait_ms, 2_500);
     }
 
     #[tokio::test]
     async fn a_clock_set_back_between_two_terms_does_not_repeat_ids() {
         let fixture = Fixture::new().await;
-        let claim = fixture.watermark("idgen-1").claim(fixture.clock.wall_ms()).await.expect("the first");
+        let claim = fixture.watermark("idgen-1").claim().await.expect("the first");
         fixture.clock.step(-3_600_000);
-        let next = fixture.watermark("idgen-2").claim(fixture.clock.wall_ms()).await.expect("elected");
+        let next = fixture.watermark("idgen-2").claim().await.expect("elected");
         assert_eq!((next.floor_ms, next.until_ms), (claim.until_ms, claim.until_ms + BOUNDS.reserve_ms));
     }
 
@@ -294,8 +360,7 @@ mod tests {
     async fn a_record_that_cannot_be_understood_is_not_replaced() {
         let fixture = Fixture::new().await;
         fixture.roster.create(PATH, b"{\"version\": 2}").await.expect("created");
-        let refused =
-            fixture.watermark("idgen-1").claim(fixture.clock.wall_ms()).await.expect_err("unreadable");
+        let refused = fixture.watermark("idgen-1").claim().await.expect_err("unreadable");
         assert!(matches!(refused, WatermarkError::Unreadable(_)), "{refused}");
     }
 }
