@@ -66,7 +66,7 @@ async fn a_deleted_watermark_stops_ids_and_says_why() {
     let options = IdOptions { deadline: Duration::from_secs(3), ..IdOptions::default() };
     let client = cluster.client(options);
     client.take(1).await.expect("ids");
-    // Given that each has seen it (a backup looks once a second).
+    // Given that each has seen it.
     let reads = cluster.reads();
     eventually("the backup has looked", || cluster.reads() > reads).await;
     cluster.delete_records();

@@ -1,6 +1,9 @@
-//! Starts real idgen nodes on free ports, in one embedded cluster.
+//! Starts real idgen nodes on free ports: in one embedded cluster, or each as a process of its own would be on ZooKeeper.
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod deletable;
+mod process;
+mod wire_to;
 
 use std::{
     sync::Arc,
@@ -9,6 +12,7 @@ use std::{
 
 use boot::{NodeContext, Shutdown, ShutdownTrigger};
 use deletable::Deletable;
+pub(crate) use process::Process;
 use roster::EmbeddedRoster;
 use rpc::{Channels, IdClient, IdOptions, Secret};
 use tempfile::TempDir;
@@ -16,11 +20,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Code;
 use wire::{
-    Role,
-    proto::idgen::{CutRequest, idgen_client::IdgenClient},
+    MessageId, Role,
+    proto::idgen::{CutRequest, Run, idgen_client::IdgenClient},
 };
 
 pub(crate) const SECRET: &str = "the secret of this test";
+
+/// The worker number in the ids of these nodes.
+pub(crate) const WORKER: u16 = 5;
 
 /// Generous: the machine may be busy with other tests.
 const BUDGET: Duration = Duration::from_secs(30);
@@ -64,13 +71,7 @@ impl Cluster {
 
     /// Starts a node, and returns when it takes part.
     pub(crate) async fn idgen(&self, id: &str) -> Node {
-        let context = NodeContext::for_test(Role::Idgen, id);
-        let (trigger, shutdown) = Shutdown::new(Duration::from_secs(10));
-        let settings = idgen::Settings { worker: 5, reserve_ms: 3_000, lease_ms: 0 };
-        let task = tokio::spawn(idgen::run(settings, context.clone(), self.cluster.clone(), shutdown));
-        let node = Node { context, trigger, task, cluster: self.cluster.clone() };
-        eventually(&format!("{id} is registered"), || node.condition("roster") == "registered").await;
-        node
+        Node::start(&self.cluster, id).await
     }
 
     pub(crate) async fn run_to_end(&self, settings: idgen::Settings) -> anyhow::Result<()> {
@@ -101,6 +102,17 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Starts it, and returns when it takes part.
+    pub(crate) async fn start(cluster: &boot::Cluster, id: &str) -> Self {
+        let context = NodeContext::for_test(Role::Idgen, id);
+        let (trigger, shutdown) = Shutdown::new(Duration::from_secs(10));
+        let settings = idgen::Settings { worker: WORKER, reserve_ms: 3_000, lease_ms: 0 };
+        let task = tokio::spawn(idgen::run(settings, context.clone(), cluster.clone(), shutdown));
+        let node = Self { context, trigger, task, cluster: cluster.clone() };
+        eventually(&format!("{id} is registered"), || node.condition("roster") == "registered").await;
+        node
+    }
+
     fn condition(&self, name: &str) -> String {
         let report = self.context.readiness.report();
         let found = report.conditions.into_iter().find(|condition| condition.name == name);
@@ -133,12 +145,21 @@ impl Node {
 
     /// Sends one request on a stream of its own, and answers how many ids came.
     pub(crate) async fn cut(&self, secret: &str, count: u32) -> Result<u32, Code> {
+        Ok(self.runs(secret, count).await?.iter().map(|run| run.count).sum())
+    }
+
+    /// One id of this very node.
+    pub(crate) async fn one(&self) -> Result<MessageId, Code> {
+        Ok(MessageId(self.runs(SECRET, 1).await?[0].first))
+    }
+
+    async fn runs(&self, secret: &str, count: u32) -> Result<Vec<Run>, Code> {
         let channels = Channels::new(&*self.cluster.roster, Role::Idgen, &Secret::new(secret));
         let peer = channels.peers(None).into_iter().find(|peer| peer.node == self.context.node_ref());
         let mut client = IdgenClient::new(peer.expect("it is in the roster").channel);
         let requests = tokio_stream::iter([CutRequest { count }]);
         let mut answers = client.cut(requests).await.map_err(|status| status.code())?.into_inner();
         let answer = answers.message().await.map_err(|status| status.code())?.expect("an answer");
-        Ok(answer.runs.iter().map(|run| run.count).sum())
+        Ok(answer.runs)
     }
 }
