@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tokio::task::JoinHandle;
 use wire::NodeRef;
 
 use super::*;
@@ -64,33 +65,35 @@ async fn ids_go_on_and_idgen_is_used_again_when_it_answers() {
     take(false).await;
 }
 
+/// A call that has waited for some rounds, and still does.
+async fn waiting(client: &IdClient, server: &Counting) -> JoinHandle<MessageId> {
+    let client = client.clone();
+    let call = tokio::spawn(async move { one(&client).await });
+    let before = server.streams.load(Ordering::SeqCst);
+    eventually("rounds went by", || server.streams.load(Ordering::SeqCst) >= before + 3).await;
+    assert!(!call.is_finished());
+    call
+}
+
 #[tokio::test]
 async fn while_the_roster_is_good_an_idgen_that_fails_over_is_waited_for() {
     let fixture = Fixture::new().await;
     let server = Counting { active: Arc::default(), ..Counting::default() };
     let _node = fixture.serve("a", server.clone()).await;
     let client = fixture.holding(options("spear-1")).await;
-    let waiting = async |client: &IdClient| {
-        let client = client.clone();
-        let call = tokio::spawn(async move { one(&client).await });
-        let before = server.streams.load(Ordering::SeqCst);
-        eventually("rounds went by", || server.streams.load(Ordering::SeqCst) >= before + 3).await;
-        assert!(!call.is_finished());
-        call
-    };
-    let call = waiting(&client).await;
+    let call = waiting(&client, &server).await;
     server.active.store(true, Ordering::SeqCst);
     assert!(call.await.expect("no panic") < OWN_FROM);
 
     // Given that the roster is lost only while a caller waits.
     server.active.store(false, Ordering::SeqCst);
-    let call = waiting(&client).await;
+    let call = waiting(&client, &server).await;
     fixture.roster.suspect();
     assert!(call.await.expect("no panic") > OWN_FROM);
 
     // Given that it is back before an idgen serves: none is cut here any more.
     fixture.roster.recover();
-    let call = waiting(&client).await;
+    let call = waiting(&client, &server).await;
     server.active.store(true, Ordering::SeqCst);
     assert!(call.await.expect("no panic") < OWN_FROM);
 }
