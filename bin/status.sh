@@ -32,7 +32,7 @@ process() { # LINE
   [ -n "$1" ] || return 0
   IFS=$'\t' read -r _ state id again detail <<<"$1"
   case $state in up) printf ' (pid %s' "$id" ;; *) printf ' (%s: %s' "$state" "$detail" ;; esac
-  if [ "$again" != 0 ]; then printf ', started again %s times' "$again"; fi
+  if [ "$again" != 0 ]; then printf ', restarts: %s' "$again"; fi
   printf ')'
 }
 all_ready=0

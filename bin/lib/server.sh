@@ -9,8 +9,9 @@ bin/lib/server.sh zookeeper DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
 bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
 bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM
 
-Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Redis keeps an append-only file, synced every second,
-unless an option says otherwise.
+Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Redis keeps an append-only file and syncs it
+before it answers, unless an option says otherwise: synced every second only, it may lose what it answered even when just the
+process is killed.
 USAGE
 }
 
@@ -63,7 +64,7 @@ CONFIG
 redis() {
   has redis-server redis-server
   run redis-server --port "$port" --bind 127.0.0.1 --dir "$directory" --save '' \
-    --appendonly yes --appendfsync everysec --maxmemory-policy noeviction --repl-diskless-sync-delay 0 "$@"
+    --appendonly yes --appendfsync always --maxmemory-policy noeviction --repl-diskless-sync-delay 0 "$@"
 }
 
 sentinel() {

@@ -136,6 +136,21 @@ export class Cluster {
       () => `ready: ${waiting.join(', ')}\n${this.logTail()}`,
     );
     if (waiting.length > 0) throw new Error(`a process ended: ${JSON.stringify(ended()?.end)}\n${this.logTail()}`);
+    await this.#tickets();
+  }
+
+  /** Waits until every ticket node knows every spear that runs: a snapshot follows a moment after a registration. */
+  async #tickets() {
+    const running = (role) => [...this.nodes.values()].filter((node) => node.role === role && node.process && !node.process.end);
+    const spears = `${running('spear').length} spears`;
+    await until(
+      async () => {
+        const answers = await Promise.all(running('ticket').map((node) => this.readiness(node.id).catch(() => undefined)));
+        return answers.every((answer) => answer?.conditions.some(({ name, detail }) => name === 'spears' && detail.includes(spears)));
+      },
+      START_MS,
+      `every ticket node knows ${spears}`,
+    );
   }
 
   async #notReady(ids) {

@@ -39,7 +39,7 @@ export class Server {
     await until(
       async () => {
         if (this.#process.end) throw new Error(`${this.kind} ended at its start: see ${this.directory}/${this.kind}.log`);
-        return this.#serves();
+        return this.serves();
       },
       START_MS,
       `${this.kind} serves`,
@@ -59,7 +59,8 @@ export class Server {
     this.#process.signal('SIGCONT');
   }
 
-  #serves() {
+  /** Whether it answers. */
+  serves() {
     const [question, part] = GREETINGS[this.kind];
     return new Promise((resolve) => {
       let answer = '';

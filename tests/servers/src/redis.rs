@@ -13,7 +13,7 @@ const PRIMARY_NAME: &str = "mymaster";
 /// How long a group of servers may take until it has formed.
 const FORMING: Duration = Duration::from_secs(40);
 
-/// One Redis server, with an append-only file that is synced every second.
+/// One Redis server, with an append-only file that is synced before an answer.
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
@@ -25,7 +25,7 @@ impl Redis {
         Self::start_with(&[]).await
     }
 
-    /// The same with further options: `["--appendfsync", "always"]`.
+    /// The same with further options: `["--appendfsync", "no"]`.
     pub async fn start_with(options: &[&str]) -> Self {
         let mut server = Self::launch("redis", options.iter().map(ToString::to_string).collect());
         server.answers().await;
