@@ -53,6 +53,7 @@ declare -A present=(
   [redis-server]=/usr/bin/redis-server
   [redis-sentinel]=/usr/bin/redis-sentinel
   [nginx]=/usr/sbin/nginx
+  [openssl]=/usr/bin/openssl
   [default-jre-headless]=/usr/bin/java
 )
 $quick || present[chromium]=/usr/bin/chromium
@@ -77,7 +78,7 @@ elif ! command -v chromium >/dev/null; then
   skip "the browser tests" "Debian's package chromium is not installed"
 fi
 servers=true
-for package in zookeeper redis-server redis-sentinel nginx; do
+for package in zookeeper redis-server redis-sentinel nginx openssl; do
   [ -e "${present[$package]}" ] && continue
   servers=false
   skip "everything on ZooKeeper, Redis and nginx" "Debian's package $package is not installed"
