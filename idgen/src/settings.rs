@@ -18,7 +18,8 @@ pub struct Settings {
     /// The worker number in every id, 0 to 15: the others are for nodes that cut ids while ZooKeeper is lost.
     #[serde(deserialize_with = "worker")]
     pub worker: u16,
-    /// How far ahead the active node reserves time with each write, in milliseconds.
+    /// How far ahead the active node reserves time with each write, in milliseconds; 0: as long as the roster's session
+    /// time-out.
     #[serde(deserialize_with = "reserve_ms")]
     pub reserve_ms: u64,
     /// How long a node may believe to be the active one after its last write, in milliseconds; 0: two thirds of the
@@ -56,10 +57,11 @@ impl Settings {
         if lease_ms < LEASE_MIN_MS || lease_ms >= session_ms {
             return Err(RatioError::Lease { lease_ms, session_ms });
         }
-        if self.reserve_ms < lease_ms {
-            return Err(RatioError::Reserve { reserve_ms: self.reserve_ms, lease_ms });
+        let reserve_ms = if self.reserve_ms == 0 { session_ms } else { self.reserve_ms };
+        if reserve_ms < lease_ms {
+            return Err(RatioError::Reserve { reserve_ms, lease_ms });
         }
-        Ok(Bounds { worker: self.worker, reserve_ms: self.reserve_ms, lease_ms })
+        Ok(Bounds { worker: self.worker, reserve_ms, lease_ms })
     }
 }
 
@@ -111,6 +113,11 @@ mod tests {
         let refused = too_long.bounds(2_000).expect_err("not below the session time-out").to_string();
         assert!(refused.starts_with("idgen.lease_ms: 2000 "), "{refused}");
 
+        let by_itself = Settings { worker: 0, reserve_ms: 0, lease_ms: 0 };
+        for session_ms in [1_000, 6_000, 60_000] {
+            let bounds = by_itself.bounds(session_ms).expect("the defaults go with every session");
+            assert!(bounds.reserve_ms >= bounds.lease_ms);
+        }
         let too_little = Settings { reserve_ms: 1_000, ..settings };
         let refused = too_little.bounds(2_000).expect_err("less than the lease").to_string();
         assert!(refused.starts_with("idgen.reserve_ms: 1000 "), "{refused}");

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
 
-import { Client, devToken, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
+import { Client, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
 import { freePorts, Nginx, SPEARS, TICKETS } from '../support/nginx.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 
@@ -61,7 +61,7 @@ describe('nginx in front of the cluster', () => {
   }
 
   async function connect(user, socket) {
-    const { status, body } = await ask(await devToken(suite.cluster, user));
+    const { status, body } = await ask(await suite.cluster.token(user));
     assert.equal(status, 200, body);
     return Client.withTicket(JSON.parse(body), user, { agent: nginx.agent(), ...socket });
   }
@@ -92,7 +92,7 @@ describe('nginx in front of the cluster', () => {
   }
 
   test('a ticket node that is dead fails no request', async () => {
-    const token = await devToken(suite.cluster, unique('nginx'));
+    const token = await suite.cluster.token(unique('nginx'));
     for (let number = 0; number < 20; number += 1) {
       const { status, body } = await ask(token, { from: '127.0.0.10' });
       assert.equal(status, 200, body);
@@ -103,7 +103,7 @@ describe('nginx in front of the cluster', () => {
   });
 
   test('ticket counts the address of the client, whatever the client says', async () => {
-    const token = await devToken(suite.cluster, unique('nginx'));
+    const token = await suite.cluster.token(unique('nginx'));
     const statuses = [];
     for (let number = 0; number < BURST * 2; number += 1) {
       const headers = { 'x-forwarded-for': `192.0.2.${number}` };

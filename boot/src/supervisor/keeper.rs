@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::{EXIT_SUPERSEDED, Kept, table::Table};
 use crate::patience;
 
-/// The pause before a process is started again, at first and at most.
+/// The pause before a process is started again, at first and at most; jitter up to doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A process that ran for so long died of something new: the pauses begin anew.
 const STEADY: Duration = Duration::from_secs(20);

@@ -6,7 +6,7 @@
 //! | `keeper.rs` | one process: started, waited for, started again after a pause |
 //! | `table.rs` | what `bin/status.sh` reads: which process runs, since when, how often it was started again |
 //!
-//! A process that died is started again after 0.2 s, then 0.4 s, up to 30 s; one that ran for 20 s begins anew. One that says
+//! A process that died is started again after 0.2 to 0.4 s, then twice as long each time, up to half a minute; one that ran for 20 s begins anew. One that says
 //! that a newer start of its node is registered is left alone: somebody else runs it.
 
 mod keeper;
