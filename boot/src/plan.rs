@@ -124,7 +124,7 @@ impl Plan {
             command.extend_from_slice(common);
             Kept {
                 name: planned.settings.id.clone(),
-                stage: if planned.role.is_behind() { Stage::Behind } else { Stage::Doors },
+                stage: if is_behind(planned.role) { Stage::Behind } else { Stage::Doors },
                 command,
                 stop_timeout: Duration::from_millis(planned.settings.drain_timeout_ms) + STOP_MARGIN,
             }
@@ -243,22 +243,9 @@ struct RunningNode {
     task: AbortHandle,
 }
 
-impl RunningNode {
-    fn is_behind(&self) -> bool {
-        self.context.role.is_behind()
-    }
-}
-
-/// When a role ends.
-trait Order {
-    /// idgen and stat end last: the others need them while they drain.
-    fn is_behind(self) -> bool;
-}
-
-impl Order for Role {
-    fn is_behind(self) -> bool {
-        matches!(self, Self::Idgen | Self::Stat)
-    }
+/// idgen and stat end last: the others need them while they drain.
+fn is_behind(role: Role) -> bool {
+    matches!(role, Role::Idgen | Role::Stat)
 }
 
 impl Running {
@@ -298,16 +285,16 @@ impl Running {
         for node in &self.nodes {
             node.context.readiness.condition("draining", "asked to end");
         }
-        self.request(|node| !node.is_behind());
+        self.request(|node| !is_behind(node.context.role));
         let turn = deadline - longest / LAST_SHARE;
         // Looked up anew each time: a node that failed, and so began the drain, has ended already.
-        while self.nodes.iter().any(|node| !node.is_behind() && !node.task.is_finished()) {
+        while self.nodes.iter().any(|node| !is_behind(node.context.role) && !node.task.is_finished()) {
             let Ok(Some(ended)) = tokio::time::timeout_at(turn.into(), self.tasks.join_next()).await else {
                 break;
             };
             report(ended);
         }
-        self.request(RunningNode::is_behind);
+        self.request(|node| is_behind(node.context.role));
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline.into(), self.tasks.join_next()).await {
             report(ended);
         }
