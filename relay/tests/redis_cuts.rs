@@ -23,21 +23,6 @@ fn behind_sentinel(servers: &Replicated) -> RedisRelay {
     redis_support::relay(Mode::Sentinel, servers.sentinel_addresses(), PREFIX, 256)
 }
 
-/// A cluster whose replicas have what their primaries have, so that they can replace them.
-async fn start_cluster() -> RedisCluster {
-    let cluster = RedisCluster::start().await;
-    until("three replicas that follow", || async {
-        let mut following = 0;
-        for node in &cluster.nodes {
-            let says = node.command(&["INFO", "replication"]).await;
-            following += usize::from(says.contains("role:slave") && says.contains("master_link_status:up"));
-        }
-        following == 3
-    })
-    .await;
-    cluster
-}
-
 fn in_cluster(cluster: &RedisCluster) -> RedisRelay {
     redis_support::relay(Mode::Cluster, cluster.addresses(), PREFIX, 256)
 }
@@ -134,7 +119,7 @@ async fn a_primary_that_becomes_a_replica_and_keeps_its_connections() {
 
 #[tokio::test]
 async fn a_primary_of_a_cluster_that_is_killed() {
-    let mut cluster = start_cluster().await;
+    let mut cluster = RedisCluster::start().await;
     let mut watched = Watched::begin(&in_cluster(&cluster), &in_cluster(&cluster)).await;
     let owner = owner(&cluster).await;
     cluster.nodes[owner].kill().await;
@@ -144,7 +129,7 @@ async fn a_primary_of_a_cluster_that_is_killed() {
 
 #[tokio::test]
 async fn a_primary_of_a_cluster_that_is_frozen() {
-    let cluster = start_cluster().await;
+    let cluster = RedisCluster::start().await;
     let mut watched = Watched::begin(&in_cluster(&cluster), &in_cluster(&cluster)).await;
     let owner = owner(&cluster).await;
     cluster.nodes[owner].freeze();
@@ -156,7 +141,7 @@ async fn a_primary_of_a_cluster_that_is_frozen() {
 
 #[tokio::test]
 async fn a_slot_that_moves_to_another_server() {
-    let cluster = start_cluster().await;
+    let cluster = RedisCluster::start().await;
     let mut watched = Watched::begin(&in_cluster(&cluster), &in_cluster(&cluster)).await;
     let source = &cluster.nodes[owner(&cluster).await];
     let slot = source.command(&["CLUSTER", "KEYSLOT", CHANNEL]).await;
@@ -180,7 +165,7 @@ async fn a_slot_that_moves_to_another_server() {
 
 #[tokio::test]
 async fn a_server_of_a_cluster_that_hangs_holds_up_its_own_channels_only() {
-    let cluster = start_cluster().await;
+    let cluster = RedisCluster::start().await;
     let (connect_timeout, response_timeout) = (Duration::from_secs(2), Duration::from_secs(6));
     let (mode, servers) = (Mode::Cluster, cluster.addresses());
     let options =

@@ -54,7 +54,7 @@ pub(crate) fn add(key: &str, count: i64) -> Call {
 }
 
 pub(crate) fn one_replica() -> Option<Wait> {
-    Some(Wait { replicas: 1, timeout: Duration::from_millis(300) })
+    Some(Wait { replicas: 1, timeout: Duration::from_millis(700) })
 }
 
 /// The answers, each as a `T`.

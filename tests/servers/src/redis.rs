@@ -1,6 +1,6 @@
 //! Redis: one server; a primary with replicas and Sentinel; a cluster.
 
-use std::{process::Stdio, time::Duration};
+use std::{future::Future, process::Stdio, time::Duration};
 
 use rustix::process::Signal;
 use tokio::process::Command;
@@ -9,6 +9,10 @@ use crate::{ports::Port, process::Process};
 
 /// The name under which Sentinel knows the primary.
 const PRIMARY_NAME: &str = "mymaster";
+
+/// Those with replicas rely on these: what the system has is not lost with a process, and a slow disk holds up no
+/// confirmation. To sync before each answer is for one that stands alone.
+const UNSYNCED: [&str; 2] = ["--appendfsync", "no"];
 
 /// How long a group of servers may take until it has formed.
 const FORMING: Duration = Duration::from_secs(40);
@@ -77,7 +81,28 @@ impl Redis {
     }
 
     async fn says(&mut self, what: &str, words: &'static [&'static str], part: &'static str) {
-        self.process.until(what, |port| async move { cli(port, words).await.contains(part) }).await;
+        self.until(what, |port| async move { cli(port, words).await.contains(part) }).await;
+    }
+
+    /// Waits until a primary has heard of `replicas` how far they are; of a replica, until it has the primary's data.
+    ///
+    /// Before its first report, which may take a second, a replica is sent nothing: no `WAIT` would be answered in time.
+    async fn in_step(&mut self, replicas: usize) {
+        self.until("replicas in step", |port| async move {
+            let says = cli(port, &["INFO", "replication"]).await;
+            let reported =
+                says.lines().filter(|line| line.contains("state=online") && !line.contains("offset=0,"));
+            says.contains("master_link_status:up") || reported.count() == replicas
+        })
+        .await;
+    }
+
+    async fn until<F, A>(&mut self, what: &str, answers: F)
+    where
+        F: Fn(u16) -> A,
+        A: Future<Output = bool>,
+    {
+        self.process.until(what, answers).await;
     }
 }
 
@@ -95,15 +120,19 @@ pub struct Replicated {
 impl Replicated {
     /// Starts all six, and waits until the replicas follow and the Sentinels know one another.
     pub async fn start() -> Self {
-        let primary = Redis::start().await;
+        let mut primary = Redis::start_with(&UNSYNCED).await;
         let port = primary.port().to_string();
         let mut replicas = Vec::new();
         for _ in 0..2 {
-            replicas.push(Redis::start_with(&["--replicaof", "127.0.0.1", &port]).await);
+            replicas.push(
+                Redis::start_with(&[UNSYNCED.as_slice(), &["--replicaof", "127.0.0.1", &port]].concat())
+                    .await,
+            );
         }
         for replica in &mut replicas {
             replica.says("the primary's data", &["INFO", "replication"], "master_link_status:up").await;
         }
+        primary.in_step(2).await;
         let sentinel = || Redis::launch("sentinel", vec![port.clone(), "2".into()]);
         let mut sentinels: Vec<Redis> = (0..3).map(|_| sentinel()).collect();
         for sentinel in &mut sentinels {
@@ -136,7 +165,7 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts six servers, makes them a cluster, and waits until each of them says that it is in order.
     pub async fn start() -> Self {
-        let options = [
+        let clustered = [
             "--cluster-enabled",
             "yes",
             "--cluster-config-file",
@@ -146,7 +175,7 @@ impl RedisCluster {
         ];
         let mut nodes = Vec::new();
         for _ in 0..6 {
-            nodes.push(Redis::start_with(&options).await);
+            nodes.push(Redis::start_with(&[UNSYNCED.as_slice(), &clustered].concat()).await);
         }
         let addresses: Vec<String> = nodes.iter().map(Redis::address).collect();
         let made = Command::new("redis-cli")
@@ -160,6 +189,9 @@ impl RedisCluster {
         for node in &mut nodes {
             node.says("a whole cluster", &["CLUSTER", "INFO"], "cluster_state:ok").await;
             node.says("six servers", &["CLUSTER", "INFO"], "cluster_known_nodes:6").await;
+        }
+        for node in &mut nodes {
+            node.in_step(1).await;
         }
         Self { nodes }
     }
