@@ -25,7 +25,8 @@ case ${1-} in -h | --help) usage; exit 0 ;; esac
 # shellcheck source=bin/lib/cluster.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
 
-readonly READY_SECONDS=60
+# More than the 75 s for which a node waits for a port that an outgoing connection holds.
+readonly READY_SECONDS=90
 profile=${1-test1}
 shift || true
 [ -d "profiles/$profile" ] || fail "there is no profiles/$profile; there is: $(ls profiles | paste -sd ' ' -)"

@@ -14,7 +14,7 @@
 //! | `patience.rs` | [`persist`]: waiting for what a node needs, as long as it takes |
 //! | `readiness.rs` | [`Readiness`]: named conditions behind `/readyz` |
 //! | `shutdown.rs` | [`Shutdown`]: when to stop and how long draining may take |
-//! | `listener.rs`, `port_holder.rs` | binding a port, and naming who holds it where it is taken |
+//! | `listener.rs`, `port_holder.rs` | binding a port: who holds one that is taken, and waiting where that is a connection |
 //! | `admin.rs` | the admin port: `/healthz`, `/readyz`, `/metrics`, `/admin/*` |
 //! | `logs.rs`, `metric.rs` | logs and metrics of the process |
 //! | `cors.rs` | [`CorsSettings`]: which web pages may ask |

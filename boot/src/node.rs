@@ -12,10 +12,15 @@ use std::{
 use axum::Router;
 use metrics::Label;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
-use crate::{Condition, ListenError, NodeSettings, Readiness, admin::AdminRoutes, listener};
+use crate::{
+    Condition, ListenError, NodeSettings, Readiness,
+    admin::AdminRoutes,
+    listener::{self, Patience},
+};
 
 /// The version of this binary.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -50,6 +55,8 @@ pub struct NodeContext {
     public_url: Arc<str>,
     public_port: u16,
     pub(crate) admin_routes: AdminRoutes,
+    /// Cancelled when the node is asked to end: whoever waits for a port stops waiting.
+    pub(crate) ending: CancellationToken,
 }
 
 impl NodeContext {
@@ -81,6 +88,7 @@ impl NodeContext {
             public_url: settings.public_url.trim_end_matches('/').into(),
             public_port: settings.http_port.unwrap_or(0),
             admin_routes: AdminRoutes::default(),
+            ending: CancellationToken::new(),
         }
     }
 
@@ -93,29 +101,44 @@ impl NodeContext {
 
     /// Binds the main port and fulfils the condition `listening`. Call it once.
     ///
+    /// Where an outgoing connection holds the port, it waits for its end: 75 s at most, or until the node is asked to end.
+    ///
     /// # Errors
     /// [`ListenError`] names the port and, where it can be found, who holds it.
     pub async fn listen(&self) -> Result<TcpListener, ListenError> {
-        let listener = self.listen_at(self.port()).await?;
+        let listener = self.bind(self.port()).await?;
         if let Ok(address) = listener.local_addr() {
             self.port.store(address.port(), Ordering::Relaxed);
-            self.listening.ok(format!("{}:{}", self.host, address.port()));
+            self.show_listening();
         }
         Ok(listener)
     }
 
-    /// Binds a further port of this node on the same host; 0 lets the system choose.
+    /// Binds a further port of this node on the same host, after the main one; 0 lets the system choose.
     ///
     /// # Errors
     /// As [`NodeContext::listen`].
     pub async fn listen_at(&self, port: u16) -> Result<TcpListener, ListenError> {
-        listener::bind(&self.id, &self.host, port).await
+        let listener = self.bind(port).await?;
+        self.show_listening();
+        Ok(listener)
     }
 
-    /// Binds the admin port.
+    /// While it waits, `listening` says for what.
+    async fn bind(&self, port: u16) -> Result<TcpListener, ListenError> {
+        let waiting = |text: &str| self.listening.waiting(text);
+        listener::bind(&self.id, &self.host, port, Patience::USUAL, &self.ending, waiting).await
+    }
+
+    fn show_listening(&self) {
+        self.listening.ok(format!("{}:{}", self.host, self.port()));
+    }
+
+    /// Binds the admin port. What it waits for, only the log can say.
     pub(crate) async fn listen_admin(&self) -> Result<TcpListener, ListenError> {
         let port = self.admin_port.load(Ordering::Relaxed);
-        let listener = listener::bind(&self.id, &self.admin_host, port).await?;
+        let host = &self.admin_host;
+        let listener = listener::bind(&self.id, host, port, Patience::USUAL, &self.ending, |_| {}).await?;
         if let Ok(address) = listener.local_addr() {
             self.admin_port.store(address.port(), Ordering::Relaxed);
         }
@@ -195,6 +218,8 @@ fn http_url(host: &str, port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[tokio::test]
@@ -207,6 +232,26 @@ mod tests {
         let record = node.record(NodeState::Up);
         assert_eq!(record.port, port);
         assert_eq!(record.public_url, format!("http://127.0.0.1:{port}"));
+    }
+
+    #[tokio::test]
+    async fn while_a_connection_holds_the_port_readiness_says_so() {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let client = TcpStream::connect(server.local_addr().expect("bound")).await.expect("connected");
+        let node = NodeContext::for_test(Role::Stat, "stat-1");
+        let _main = node.listen().await.expect("a free port");
+        let further = tokio::spawn({
+            let (node, port) = (node.clone(), client.local_addr().expect("connected").port());
+            async move { node.listen_at(port).await }
+        });
+        let waits = node.readiness.changed(|report| !report.ready);
+        tokio::time::timeout(Duration::from_secs(20), waits).await.expect("it waits for the port");
+        let detail = node.readiness.report().conditions[0].detail.clone();
+        assert!(detail.contains("is held by an outgoing connection"), "{detail}");
+        client.set_zero_linger().expect("a socket");
+        drop(client);
+        further.await.expect("no panic").expect("it is free now");
+        assert!(node.readiness.is_ready());
     }
 
     #[tokio::test]

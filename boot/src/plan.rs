@@ -20,8 +20,8 @@ use tracing::Instrument;
 use wire::Role;
 
 use crate::{
-    Cluster, NodeContext, NodeSettings, SettingsError, Shutdown, ShutdownTrigger, Tree, admin, http, logs,
-    metric,
+    Cluster, ListenError, NodeContext, NodeSettings, SettingsError, Shutdown, ShutdownTrigger, Tree, admin,
+    http, logs, metric,
     supervisor::{Kept, Stage},
 };
 
@@ -168,12 +168,17 @@ impl Plan {
         tracing::info!(profile = self.tree.profile(), nodes = self.len(), %incarnation, version = crate::node::VERSION, "starting");
 
         let mut running = Running::default();
-        for planned in self.nodes {
-            let node = planned.context(incarnation, started_at);
-            running.start(node, planned.run, &cluster).await?;
-        }
+        let life = async {
+            for planned in self.nodes {
+                let node = planned.context(incarnation, started_at);
+                if let Err(error) = running.start(node, planned.run, &cluster).await {
+                    return error;
+                }
+            }
+            running.first_end().await
+        };
         let failed = tokio::select! {
-            ended = running.first_end() => Some(ended),
+            ended = life => Some(ended),
             name = signals.next() => {
                 tracing::info!(signal = name, "draining");
                 None
@@ -284,6 +289,7 @@ impl Running {
         let deadline = Instant::now() + longest;
         for node in &self.nodes {
             node.context.readiness.condition("draining", "asked to end");
+            node.context.ending.cancel();
         }
         self.request(|node| !is_behind(node.context.role));
         let turn = deadline - longest / LAST_SHARE;
@@ -317,6 +323,7 @@ impl Running {
 fn failure(ended: Result<(NodeContext, anyhow::Result<()>), JoinError>) -> Option<anyhow::Error> {
     match ended {
         Ok((_, Ok(()))) => None,
+        Ok((_, Err(error))) if matches!(error.downcast_ref(), Some(ListenError::Ending { .. })) => None,
         Ok((node, Err(error))) => Some(error.context(format!("{} failed", node.id))),
         Err(panic) => Some(anyhow::Error::new(panic).context("a node failed")),
     }

@@ -1,6 +1,9 @@
 //! Who listens on a port, as far as the system tells.
 
-use std::{fmt, fs, path::Path};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 /// The states of `/proc/net/tcp` are hexadecimal numbers; this one is LISTEN.
 const LISTEN: &str = "0A";
@@ -18,24 +21,50 @@ impl fmt::Display for PortHolder {
     }
 }
 
-/// Finds who listens on `port`. `None` where the system has no `/proc`, or the process belongs to somebody else.
-pub(crate) fn find(port: u16) -> Option<PortHolder> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+/// Who has a port that cannot be bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A process that listens on it.
+    Listener(PortHolder),
+    /// Nobody listens on it: a connection holds it (or a process that has not begun to listen).
+    NoListener,
+    /// The system does not tell: it has no `/proc`, or the process belongs to somebody else.
+    Unknown,
+}
+
+/// Finds who has `port`, on whichever address.
+pub(crate) fn find(port: u16) -> Holder {
+    find_in(Path::new("/proc"), port)
+}
+
+fn find_in(proc: &Path, port: u16) -> Holder {
+    // A system without IPv6 has one table only.
+    let tables: Vec<String> = ["net/tcp", "net/tcp6"]
         .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, port))
-        .map(|inode| format!("socket:[{inode}]"))
+        .filter_map(|table| fs::read_to_string(proc.join(table)).ok())
         .collect();
-    if inodes.is_empty() {
-        return None;
+    if tables.is_empty() {
+        return Holder::Unknown;
     }
-    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+    let sockets: Vec<PathBuf> = tables
+        .iter()
+        .flat_map(|table| listening_inodes(table, port))
+        .map(|inode| format!("socket:[{inode}]").into())
+        .collect();
+    if sockets.is_empty() {
+        return Holder::NoListener;
+    }
+    process_with(proc, &sockets).map_or(Holder::Unknown, Holder::Listener)
+}
+
+/// The process that has one of these open.
+fn process_with(proc: &Path, sockets: &[PathBuf]) -> Option<PortHolder> {
+    fs::read_dir(proc).ok()?.flatten().find_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
-        let holds = fs::read_dir(entry.path().join("fd")).ok()?.flatten().any(|descriptor| {
-            fs::read_link(descriptor.path()).is_ok_and(|target| {
-                target.to_str().is_some_and(|target| inodes.iter().any(|inode| inode == target))
-            })
-        });
+        let holds = fs::read_dir(entry.path().join("fd"))
+            .ok()?
+            .flatten()
+            .any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|target| sockets.contains(&target)));
         holds.then(|| PortHolder { pid, command: command(&entry.path()) })
     })
 }
@@ -72,8 +101,14 @@ mod tests {
     fn this_process_is_found_by_its_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let holder = find(port).expect("this very process");
+        let Holder::Listener(holder) = find(port) else { panic!("this very process: {:?}", find(port)) };
         assert_eq!(holder.pid, std::process::id());
+    }
+
+    #[test]
+    fn without_proc_nothing_is_known() {
+        let nothing = tempfile::tempdir().expect("a directory");
+        assert_eq!(find_in(nothing.path(), 30001), Holder::Unknown);
     }
 
     #[test]

@@ -74,6 +74,13 @@ impl Readiness {
         let _ = changed.wait_for(|()| self.is_ready()).await;
     }
 
+    /// Waits until the report fits.
+    #[cfg(test)]
+    pub(crate) async fn changed(&self, fits: impl Fn(&ReadinessReport) -> bool) {
+        let mut changed = self.0.changed.subscribe();
+        let _ = changed.wait_for(|()| fits(&self.report())).await;
+    }
+
     fn set(&self, name: &'static str, ok: bool, detail: String) {
         let mut conditions = self.0.conditions.lock();
         match conditions.iter_mut().find(|condition| condition.name == name) {

@@ -13,7 +13,8 @@ import { until } from './wait.mjs';
 
 const BINARY = process.env.PHALANX_BIN ?? join(ROOT, 'target', 'test1', 'phalanx');
 
-const START_MS = 40_000;
+// More than the 75 s for which a node waits for a port that an outgoing connection holds.
+const START_MS = 90_000;
 const LOG_LINES = 200;
 const TOKEN_SECONDS = 3600;
 
