@@ -174,6 +174,13 @@ pub trait Messages: Send + Sync + 'static {
     /// [`StoreError`].
     async fn seqs_at(&self, at: i64, conversations: Vec<Conversation>) -> Result<Vec<u64>, StoreError>;
 
+    /// How many messages the conversation has got within the last `window_ms`, by the store's own clock. For people to look
+    /// at: after a failover it may count what is then found to be lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn sent_within(&self, window_ms: u64, conversation: &Conversation) -> Result<u64, StoreError>;
+
     /// A user's inbox.
     ///
     /// # Errors

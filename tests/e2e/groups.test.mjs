@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { Client, history, usersOnDifferentSpears } from '../support/client.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
+import { until } from '../support/wait.mjs';
 
 const suite = withCluster();
 
@@ -52,6 +53,22 @@ test('every member gets every message in the same order', async () => {
   }
   const { messages } = await history(members[0], `g:${name}`);
   assert.equal(messages.length, total);
+});
+
+test('statistics count members, those online and what was sent', async () => {
+  const [alice, bob] = await crowd();
+  const away = { user: unique('away') };
+  const name = await group(alice, away);
+  const stats = async () => (await suite.cluster.stat('GET', `/v1/groups/${name}/stats`)).body;
+  assert.deepEqual(await stats(), { group: name, members: 2, online: 1, messages_per_minute: 0 });
+  await alice.sendToGroup(name, 'one');
+  await alice.sendToGroup(name, 'two');
+  assert.deepEqual(await stats(), { group: name, members: 2, online: 1, messages_per_minute: 2 });
+  await change('PUT', name, bob);
+  assert.equal((await stats()).online, 2);
+  alice.close();
+  await until(async () => (await stats()).online === 1, 10_000, 'alice is offline');
+  assert.equal((await suite.cluster.stat('GET', `/v1/groups/${unique('nothing')}/stats`)).status, 404);
 });
 
 test('who is no member neither writes nor reads', async () => {

@@ -78,6 +78,7 @@ pass_on! {
         fn pages(requests: Vec<PageRequest>) -> Vec<Page>;
         fn heads(conversations: Vec<Conversation>) -> Vec<Head>;
         fn seqs_at(at: i64, conversations: Vec<Conversation>) -> Vec<u64>;
+        fn sent_within(window_ms: u64, conversation: &Conversation) -> u64;
         fn inbox(user: &User) -> Inbox;
         fn inbox_versions(users: Vec<User>) -> Vec<u64>;
         fn read_seqs(of: Vec<(User, Conversation)>) -> Vec<u64>;

@@ -6,13 +6,14 @@
 //! | `gate.rs` | at most so many requests at once, each bounded in time, all counted |
 //! | `extract.rs` | bodies, paths and queries, refused as problem+json |
 //! | `cluster.rs` | `/v1/cluster`, `/v1/nodes/…`, `/v1/totals` |
-//! | `groups.rs` | `/v1/groups/…` |
+//! | `groups.rs`, `group_stats.rs` | `/v1/groups/…` |
 //! | `messages.rs` | `/v1/messages`, `/v1/conversations/…` |
 //! | `users.rs` | `/v1/users/…` |
 
 mod cluster;
 mod extract;
 mod gate;
+mod group_stats;
 mod groups;
 mod keys;
 mod messages;
@@ -30,6 +31,7 @@ use boot::{Cluster, Problem};
 use conversation::{Conversations, Refusal};
 use metrics::Label;
 use store::Store;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{gate::Gate, keys::Keys};
@@ -49,6 +51,8 @@ struct Inner {
     body_bytes: usize,
     keys: Keys,
     gate: Gate,
+    /// Turns of `group_stats.rs`.
+    look_ups: Arc<Semaphore>,
 }
 
 impl Api {
@@ -69,6 +73,7 @@ impl Api {
             body_bytes: limits.body_bytes,
             keys: Keys::new(&settings.api_keys, cluster.embedded),
             gate: Gate::new(limits.requests, timeout, labels),
+            look_ups: Arc::new(Semaphore::new(group_stats::LOOK_UPS)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -89,6 +94,7 @@ impl Api {
             .route("/v1/totals", get(cluster::totals))
             .route("/v1/groups/{group}", group)
             .route("/v1/groups/{group}/members", members)
+            .route("/v1/groups/{group}/stats", get(group_stats::stats))
             .route("/v1/messages", post(messages::send))
             .route("/v1/conversations/{conversation}/messages", get(messages::history))
             .route("/v1/users/{user}/presence", get(users::presence))

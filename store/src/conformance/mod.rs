@@ -114,6 +114,7 @@ macro_rules! conformance {
                 many_requests_keep_their_order,
                 heads_tell_how_far_it_has_come,
                 a_time_leads_to_a_seq,
+                what_was_sent_lately_is_counted,
                 names_with_colons_are_different_conversations,
             }
         );

@@ -182,6 +182,34 @@ pub async fn a_time_leads_to_a_seq(place: &impl Place) {
     }
 }
 
+/// By the store's own clock, which is the one of `sent_at`.
+pub async fn what_was_sent_lately_is_counted(place: &impl Place) {
+    let store = place.open().await;
+    make_group(&store, "g", ["a"]).await;
+    let count =
+        async |window_ms| store.sent_within(window_ms, &of_group("g")).await.expect("the store works");
+    for window_ms in [0, 60_000, u64::MAX] {
+        assert_eq!(count(window_ms).await, 0, "nothing was sent");
+    }
+    let earlier = append_all(&store, (0..3).map(|_| to_group("a", "g")).collect()).await;
+    // The store's clock shows in `sent_at` alone, so messages are sent until it has gone on.
+    let went_on = earlier[2].message.sent_at + 500;
+    let later = loop {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let sent = append(&store, to_group("a", "g")).await.message;
+        if sent.sent_at >= went_on {
+            break sent;
+        }
+    };
+    assert_eq!(count(600_000).await, later.seq, "all of it was within ten minutes");
+    assert_eq!(count(u64::MAX).await, later.seq);
+    // Between asking and counting time may pass, so the window reaches back to before `later`, not to a fixed place.
+    let lately = count(250).await;
+    assert!(lately <= later.seq - 3, "the first three are at least 500 ms old: {lately} of {}", later.seq);
+    let long_ago = store.sent_within(600_000, &direct("x", "y")).await;
+    assert_eq!(long_ago.expect("the store works"), 0, "of a conversation that nobody has written to");
+}
+
 /// However the colons fall.
 pub async fn names_with_colons_are_different_conversations(place: &impl Place) {
     let store = place.open().await;

@@ -24,6 +24,10 @@ impl Messages for RedisStore {
         self.find_by_time(at, &conversations).await
     }
 
+    async fn sent_within(&self, window_ms: u64, conversation: &Conversation) -> Result<u64, StoreError> {
+        self.count_within(window_ms, conversation).await
+    }
+
     async fn inbox(&self, user: &User) -> Result<Inbox, StoreError> {
         self.read_inbox(user).await
     }

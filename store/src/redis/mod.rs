@@ -8,10 +8,10 @@
 //! | `record.rs` | the bytes of a message |
 //! | `values.rs`, `failure.rs` | reading answers; errors |
 //! | `shards.rs` | what may go into one script call |
-//! | `live.lua`, `version.lua`, `fence.lua`, `spans.lua` | parts that several scripts share |
+//! | `live.lua`, `version.lua`, `fence.lua`, `head.lua`, `search.lua`, `spans.lua` | parts that several scripts share |
 //! | `messages.rs` | [`crate::Messages`]: which file does what |
 //! | `append.rs`, `append.lua` | appending; `bump.rs`, `bump.lua`: inboxes in a cluster |
-//! | `pages.rs`, `pages.lua`, `seq_at.lua` | reading messages |
+//! | `pages.rs`, `pages.lua`, `seq_at.lua`, `sent_within.lua` | reading messages |
 //! | `inboxes.rs` | inboxes, their versions, read marks |
 //! | `groups.rs`, `members.rs` and their scripts | groups; changes of members |
 //! | `devices.rs` | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation |

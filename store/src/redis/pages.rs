@@ -1,4 +1,4 @@
-//! Reading pages of a conversation, and finding a `seq` by time.
+//! Reading pages of a conversation, finding a `seq` by time, and counting what was sent lately.
 
 use std::sync::Arc;
 
@@ -79,9 +79,22 @@ impl RedisStore {
             .collect();
         // No message is from before the epoch, and none from after the last time that a script can tell.
         let at = number(u64::try_from(at.saturating_add(1)).unwrap_or(0).min(ALL));
-        let answers =
-            self.ask(super::script!("fence.lua", "head.lua", "seq_at.lua"), &[at], items, SEARCHES).await?;
+        let answers = self
+            .ask(super::script!("fence.lua", "head.lua", "search.lua", "seq_at.lua"), &[at], items, SEARCHES)
+            .await?;
         answers.into_iter().map(values::unsigned).collect()
+    }
+
+    pub(super) async fn count_within(
+        &self,
+        window_ms: u64,
+        conversation: &Conversation,
+    ) -> Result<u64, StoreError> {
+        let keys = self.keys.conversation(conversation);
+        let script = super::script!("head.lua", "search.lua", "sent_within.lua");
+        let call = Call::script(keys.conv(), script, &[keys.conv(), keys.log()], &[window_ms.min(ALL)]);
+        let answers = self.read(vec![call]).await?;
+        values::unsigned(values::next(&mut answers.into_iter())?)
     }
 }
 

@@ -38,6 +38,17 @@ impl Messages for SqliteStore {
             .await
     }
 
+    async fn sent_within(&self, window_ms: u64, conversation: &Conversation) -> Result<u64, StoreError> {
+        let before = (self.clock)().saturating_sub_unsigned(window_ms);
+        let conversation = conversation.clone();
+        self.readers
+            .read(move |connection| {
+                let last_seq = pages::head(connection, &conversation)?.last_seq;
+                Ok(last_seq - pages::seq_at(connection, &conversation, before)?)
+            })
+            .await
+    }
+
     async fn inbox(&self, user: &User) -> Result<Inbox, StoreError> {
         // The version first: what changes meanwhile is then seen again, never missed.
         let version = self.live.read().inboxes.get(user);

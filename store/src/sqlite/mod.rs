@@ -84,6 +84,8 @@ pub struct SqliteStore {
     readers: Readers,
     live: Arc<RwLock<Live>>,
     reports: Mutex<LastReports>,
+    /// The one that messages are dated with.
+    clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Random: what is in memory is forgotten with the process.
     generation: u64,
     /// Last, so that it is released when everything else is closed.
@@ -115,12 +117,13 @@ impl SqliteStore {
         let connection = schema::open_writer(&path, options.cache_kib, options.max_pages)?;
         let readers = Readers::new(path, options.readers, options.cache_kib);
         let (queue, jobs) = mpsc::channel(options.queue);
+        let clock = options.clock.clone();
         let writer = Writer::new(connection, options)?;
         let live = writer.live();
         let writer = Some(writer.spawn(jobs).map_err(unavailable)?);
         let reports = Mutex::new(LastReports::default());
         let generation = RandomState::new().hash_one(());
-        Ok(Self { queue: Some(queue), writer, readers, live, reports, generation, _lock: lock })
+        Ok(Self { queue: Some(queue), writer, readers, live, reports, clock, generation, _lock: lock })
     }
 
     /// Has the writer do it; answers once it is durable.
