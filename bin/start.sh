@@ -84,6 +84,8 @@ SECRETS
   )
   say "made the secrets of profile $profile: $data/secrets.env"
 }
+# One word of a shell's command line, whatever is in it.
+quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 beside=()
 start_beside() { # NAME PORT PACKAGE TEST
   if answers 127.0.0.1 "$2"; then
@@ -92,7 +94,7 @@ start_beside() { # NAME PORT PACKAGE TEST
     fail "nothing answers on 127.0.0.1:$2, and Debian's package $3 is not installed: apt-get install $3"
   else
     say "$1: nothing answers on 127.0.0.1:$2, so it is started, with its data in $data/$1"
-    beside+=(--beside "$1=bin/lib/server.sh $1 $data/$1 $2")
+    beside+=(--beside "$1=bin/lib/server.sh $1 $(quoted "$data/$1") $2")
   fi
 }
 if ! embedded "$profile"; then
@@ -179,6 +181,6 @@ if embedded "$profile"; then
   say "  curl -s -X POST $ticket/dev/token -H 'content-type: application/json' -d '{\"user\":\"alice\"}'   # a token"
   say "  curl -s -X POST $ticket/v1/tickets -H \"authorization: Bearer \$TOKEN\"                       # which spear, and a ticket"
 elif [ -e "$data/secrets.env" ]; then
-  say "  set -a; . $data/secrets.env; set +a                   # the secrets: your back end signs tokens with one of them"
+  say "  set -a; . $(quoted "$data/secrets.env"); set +a                 # the secrets: your back end signs tokens with one of them"
 fi
 say "  node examples/first-conversation.mjs                  # two users talk; or open $(address_of minions-ui)"

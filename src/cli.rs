@@ -50,7 +50,7 @@ pub(crate) struct SuperviseArgs {
     /// Only these roles. Default: all.
     #[arg(value_name = "ROLE")]
     pub(crate) only: Vec<Role>,
-    /// Keep this running too, started before the nodes and ended after them; may be repeated.
+    /// Keep this running too, a line of sh, started before the nodes and ended after them; may be repeated.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = beside)]
     pub(crate) beside: Vec<(String, String)>,
 }

@@ -41,7 +41,8 @@ describe('the scripts on test2', () => {
     );
 
   before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'phalanx-scripts-'));
+    // With what a shell would split or take for a quote.
+    directory = mkdtempSync(join(tmpdir(), "phalanx scripts' "));
     offset = await reserveOffset();
     env = {
       PHALANX__CLUSTER__DATA_DIR: join(directory, 'data'),
