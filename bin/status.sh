@@ -25,7 +25,7 @@ pid=$(running_pid "$data") || { say "the cluster of profile $profile does not ru
 load_secrets "$data"
 say "the cluster of profile $profile runs (pid $pid)"
 table=$data/run/processes
-process_of() { awk -F '\t' -v name="$1" '$1 == name' "$table" 2>/dev/null; } # NAME: its line
+process_of() { [ ! -e "$table" ] || awk -F '\t' -v name="$1" '$1 == name' "$table"; } # NAME: its line, if there is any
 # How a process is, for people; nothing in an embedded cluster.
 process() { # LINE
   local state id again detail
