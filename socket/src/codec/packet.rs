@@ -252,6 +252,7 @@ mod tests {
         assert_eq!(event("message", "{\"a\":1}"), "2[\"message\",{\"a\":1}]");
         assert_eq!(event("message", ""), "2[\"message\"]");
         assert_eq!(event("a\"\\\u{1e}é", "1,2"), "2[\"a\\\"\\\\\\u001eé\",1,2]");
+        assert_eq!(event("a\nb", ""), "2[\"a\\nb\"]");
         assert_eq!(ack(12, "1,{}"), "312[1,{}]");
         assert_eq!(ack(u64::MAX, ""), "318446744073709551615[]");
         assert_eq!(connect(Some("abc")), "0{\"sid\":\"abc\"}");
