@@ -21,6 +21,7 @@ pub struct Event<'a> {
     /// Borrowed unless something in it is escaped.
     pub name: Cow<'a, str>,
     /// JSON each, as it came: its numbers may be larger than any type, its strings may have lone surrogates.
+    /// From the third on they take 16 bytes each in a buffer, at worst eight times the bytes of their JSON (`1,1,1`).
     pub args: SmallVec<[&'a RawValue; 2]>,
 }
 

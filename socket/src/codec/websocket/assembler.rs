@@ -160,86 +160,91 @@ impl Assembler {
 
     /// Takes whole frames and what has come of a data frame. Without a break it leaves less than [`SHORT`] bytes.
     fn run(&mut self, bytes: &mut [u8], max_message: usize, each: &mut Each<'_>) -> Result<Run, Violation> {
-        let mut taken = 0;
-        loop {
-            let rest = &mut bytes[taken..];
-            let mut begun = self.kept.as_mut().and_then(|kept| kept.message.as_mut());
-            if let Some(begun) = &mut begun
-                && let Some(frame) = &mut begun.frame
-            {
-                taken += frame.take(rest, begun.text.as_mut())?;
-                if frame.missing > 0 {
-                    return Ok(Run { taken, flow: ControlFlow::Continue(()) });
-                }
-                let last = frame.last;
-                begun.frame = None;
-                if last && self.finish(each)?.is_break() {
-                    return Ok(Run { taken, flow: ControlFlow::Break(()) });
-                }
-                continue;
-            }
-            let Some(head) = Head::read(rest)? else {
-                return Ok(Run { taken, flow: ControlFlow::Continue(()) });
-            };
-            let payload = usize::try_from(head.length).ok().and_then(|length| {
-                let end = head.size.checked_add(length)?;
-                rest.get_mut(head.size..end)
-            });
-            if head.is_control() {
-                let Some(payload) = payload else {
-                    return Ok(Run { taken, flow: ControlFlow::Continue(()) });
-                };
-                taken += head.size + payload.len();
-                unmask(payload, head.mask);
-                if each(control_message(head.kind, payload)?).is_break() {
-                    return Ok(Run { taken, flow: ControlFlow::Break(()) });
-                }
-                continue;
-            }
-            match (head.kind, &begun) {
-                (Kind::Continuation, None) => {
-                    return Err(Violation::Protocol("a continuation without a beginning"));
-                }
-                (Kind::Text | Kind::Binary, Some(_)) => {
-                    return Err(Violation::Protocol("a message within another"));
-                }
-                _ => {}
-            }
-            let before = begun.as_ref().map_or(0, |begun| begun.announced);
-            let length = usize::try_from(head.length)
-                .ok()
-                .filter(|length| *length <= max_message.saturating_sub(before))
-                .ok_or(Violation::TooLarge)?;
-            match (begun, payload) {
-                (None, Some(payload)) if head.last => {
-                    taken += head.size + length;
-                    let message = match head.kind {
-                        Kind::Text => {
-                            unmask(payload, head.mask);
-                            Message::Text(std::str::from_utf8(payload).map_err(|_| Violation::NotUtf8)?)
-                        }
-                        _ => Message::Binary,
-                    };
-                    if each(message).is_break() {
-                        return Ok(Run { taken, flow: ControlFlow::Break(()) });
-                    }
-                }
-                (begun, _) => {
-                    let kept = match begun {
-                        Some(begun) => begun,
-                        None => self.kept.get_or_insert_default().message.insert(Begun {
-                            text: (head.kind == Kind::Text).then(Text::default),
-                            announced: 0,
-                            frame: None,
-                        }),
-                    };
-                    kept.announced += length;
-                    let room = if head.last { kept.announced } else { max_message };
-                    kept.frame = Some(Frame { missing: length, mask: head.mask, last: head.last, room });
-                    taken += head.size;
-                }
+        let mut run = Run { taken: 0, flow: ControlFlow::Continue(()) };
+        while let Some(step) = self.step(&mut bytes[run.taken..], max_message, each)? {
+            run = Run { taken: run.taken + step.taken, flow: step.flow };
+            if run.flow.is_break() {
+                break;
             }
         }
+        Ok(run)
+    }
+
+    /// The next frame, or some of it; `None` if more bytes must come first.
+    fn step(
+        &mut self,
+        bytes: &mut [u8],
+        max_message: usize,
+        each: &mut Each<'_>,
+    ) -> Result<Option<Run>, Violation> {
+        let begun = self.kept.as_mut().and_then(|kept| kept.message.as_mut());
+        if let Some(begun) = begun
+            && let Some(frame) = &mut begun.frame
+        {
+            let taken = frame.take(bytes, begun.text.as_mut())?;
+            if frame.missing > 0 {
+                return Ok((taken > 0).then_some(Run { taken, flow: ControlFlow::Continue(()) }));
+            }
+            let last = frame.last;
+            begun.frame = None;
+            let flow = if last { self.finish(each)? } else { ControlFlow::Continue(()) };
+            return Ok(Some(Run { taken, flow }));
+        }
+        let Some(head) = Head::read(bytes)? else { return Ok(None) };
+        if !head.is_control() {
+            return self.data(&head, bytes, max_message, each).map(Some);
+        }
+        let Some(payload) = head.payload(bytes) else { return Ok(None) };
+        unmask(payload, head.mask);
+        let taken = head.size + payload.len();
+        Ok(Some(Run { taken, flow: each(control_message(head.kind, payload)?) }))
+    }
+
+    /// A data frame begins: it is a message, if it is whole and the only one; else its head is taken.
+    fn data(
+        &mut self,
+        head: &Head,
+        bytes: &mut [u8],
+        max_message: usize,
+        each: &mut Each<'_>,
+    ) -> Result<Run, Violation> {
+        let begun = self.kept.as_mut().and_then(|kept| kept.message.as_mut());
+        match (head.kind, &begun) {
+            (Kind::Continuation, Some(_)) | (Kind::Text | Kind::Binary, None) => {}
+            (Kind::Continuation, None) => {
+                return Err(Violation::Protocol("a continuation without a beginning"));
+            }
+            _ => return Err(Violation::Protocol("a message within another")),
+        }
+        let before = begun.as_ref().map_or(0, |begun| begun.announced);
+        let length = usize::try_from(head.length)
+            .ok()
+            .filter(|length| *length <= max_message.saturating_sub(before))
+            .ok_or(Violation::TooLarge)?;
+        if begun.is_none()
+            && head.last
+            && let Some(payload) = head.payload(bytes)
+        {
+            let taken = head.size + length;
+            if head.kind == Kind::Binary {
+                return Ok(Run { taken, flow: each(Message::Binary) });
+            }
+            unmask(payload, head.mask);
+            let text = std::str::from_utf8(payload).map_err(|_| Violation::NotUtf8)?;
+            return Ok(Run { taken, flow: each(Message::Text(text)) });
+        }
+        let begun = match begun {
+            Some(begun) => begun,
+            None => self.kept.get_or_insert_default().message.insert(Begun {
+                text: (head.kind == Kind::Text).then(Text::default),
+                announced: 0,
+                frame: None,
+            }),
+        };
+        begun.announced += length;
+        let room = if head.last { begun.announced } else { max_message };
+        begun.frame = Some(Frame { missing: length, mask: head.mask, last: head.last, room });
+        Ok(Run { taken: head.size, flow: ControlFlow::Continue(()) })
     }
 
     /// Gives out the message whose last frame is whole.

@@ -70,6 +70,12 @@ impl Head {
         Ok(Some(head))
     }
 
+    /// The payload in `bytes`, which begin with the head; `None` if it is not all there yet.
+    pub(super) fn payload<'a>(&self, bytes: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        let end = self.size.checked_add(usize::try_from(self.length).ok()?)?;
+        bytes.get_mut(self.size..end)
+    }
+
     pub(super) fn is_control(&self) -> bool {
         matches!(self.kind, Kind::Close | Kind::Ping | Kind::Pong)
     }
