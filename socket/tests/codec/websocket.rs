@@ -197,6 +197,18 @@ fn memory_follows_what_has_arrived() {
 }
 
 #[test]
+fn small_fragments_do_not_copy_the_message_again_and_again() {
+    let mut assembler = Assembler::new();
+    let mut sizes = std::collections::BTreeSet::new();
+    for first in std::iter::once(TEXT).chain([CONTINUATION; 50_000]) {
+        let outcome = assembler.feed(&mut frame(first, b"a"), 100_000, &mut |_| ControlFlow::Continue(()));
+        assert_eq!(outcome, Ok(()));
+        sizes.insert(assembler.kept());
+    }
+    assert!(sizes.len() < 20, "{sizes:?}");
+}
+
+#[test]
 fn what_a_break_leaves_is_taken_first() {
     let mut bytes = [
         frame(LAST | TEXT, b"1"),
