@@ -1,0 +1,87 @@
+//! What all sessions of a service share.
+
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+use tokio::time;
+
+use crate::{
+    Gate, HandshakeRequest, Reason, Settings,
+    clock::Clock,
+    session::{Session, SessionId},
+    unconnected::Unconnected,
+    wheel::Wheel,
+};
+
+pub(crate) struct Layer {
+    pub(crate) settings: Settings,
+    pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) clock: Clock,
+    pub(crate) wheel: Wheel<Session>,
+    pub(crate) unconnected: Unconnected,
+    /// Those that requests may name: sessions on long-polling. One on a WebSocket is held by its driver alone.
+    polling: DashMap<SessionId, Arc<Session>>,
+}
+
+impl Layer {
+    /// Within a tokio runtime: deadlines are watched by a task that ends with the layer.
+    pub(crate) fn start(gate: Arc<dyn Gate>, settings: Settings) -> Arc<Self> {
+        let delays =
+            [settings.ping_interval, settings.ping_timeout, settings.connect_timeout, settings.leave_timeout];
+        let shortest = delays.into_iter().min().unwrap_or_default();
+        // Clients of Engine.IO 3 have both.
+        let longest = settings.connect_timeout.max(settings.ping_interval + settings.ping_timeout);
+        let unconnected = Unconnected::new(settings.max_unconnected, settings.max_unconnected_per_address);
+        let layer = Arc::new(Self {
+            wheel: Wheel::new(shortest, longest),
+            clock: Clock::start(),
+            polling: DashMap::new(),
+            unconnected,
+            settings,
+            gate,
+        });
+        tokio::spawn(turn(Arc::downgrade(&layer)));
+        layer
+    }
+
+    pub(crate) fn find(&self, id: &SessionId) -> Option<Arc<Session>> {
+        self.polling.get(id).map(|session| session.clone())
+    }
+
+    /// A session begins; whoever made it has a place among the unconnected for it.
+    pub(crate) fn opened(&self, session: &Arc<Session>) {
+        if !session.is_on_websocket() {
+            self.polling.insert(*session.id(), session.clone());
+        }
+    }
+
+    /// A session has ended; with `request` where its client was not let in.
+    pub(crate) fn closed(&self, session: &Session, request: Option<&HandshakeRequest>, reason: Reason) {
+        self.forget(session.id());
+        if let Some(request) = request {
+            self.unconnected.leave(request.address());
+        }
+        tracing::trace!(?session, reason = reason.as_str(), "a session has ended");
+    }
+
+    /// Requests do not find it any more.
+    pub(crate) fn forget(&self, id: &SessionId) {
+        self.polling.remove(id);
+    }
+}
+
+async fn turn(layer: Weak<Layer>) {
+    let Some(tick) = layer.upgrade().map(|layer| layer.wheel.tick()) else { return };
+    let mut ticks = time::interval(tick);
+    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(layer) = layer.upgrade() else { return };
+        for session in layer.wheel.expired(layer.clock.now()) {
+            let Some(session) = session.upgrade() else { continue };
+            if let Some(at) = session.look() {
+                layer.wheel.insert(at, Arc::downgrade(&session));
+            }
+        }
+    }
+}

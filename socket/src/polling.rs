@@ -1,0 +1,103 @@
+//! Long-polling: one request that waits for packets, one at a time that brings some.
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use tokio::time;
+
+use crate::{
+    Reason,
+    answer::{self, Problem},
+    codec::payload,
+    session::{Farewell, Polling, Session, Stage},
+};
+
+/// Waits until there is something to be sent, and answers with it.
+pub(crate) async fn get(session: &Arc<Session>) -> Response<Full<Bytes>> {
+    let begun = session.polling(|polling| !std::mem::replace(&mut polling.get, true));
+    match begun {
+        Some(true) => {}
+        Some(false) => {
+            session.end(Reason::Malformed, Farewell::Cut);
+            return answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest);
+        }
+        None => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
+    }
+    // Also when the client hangs up meanwhile.
+    let _under_way = UnderWay { session, end: |polling| polling.get = false };
+    let taken = poll_fn(|cx| session.poll_to_answer(cx)).await;
+    let mut packets = String::new();
+    let (batch, stage) = match &taken {
+        Some((batch, stage)) => (batch.as_slice(), Some(*stage)),
+        None => (&[][..], None),
+    };
+    let goodbye = !matches!(stage, Some(Stage::Open));
+    let closing = goodbye.then_some("1");
+    // While the client waits to go over to a WebSocket, an answer with nothing in it ends its request.
+    let nothing = (batch.is_empty() && !goodbye).then_some("6");
+    let texts = batch.iter().filter_map(|frame| frame.text()).chain(closing).chain(nothing);
+    payload::encode(session.revision(), texts, &mut packets);
+    if goodbye {
+        session.end(Reason::ServerClosed, Farewell::Cut);
+    }
+    answer::packets(packets)
+}
+
+/// Takes the packets of a request's body.
+pub(crate) async fn post<B>(session: &Arc<Session>, octets: bool, body: B) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let settings = &session.layer().settings;
+    match session.polling(|polling| !std::mem::replace(&mut polling.post, true)) {
+        Some(true) => {}
+        Some(false) => {
+            session.end(Reason::Malformed, Farewell::Cut);
+            return answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest);
+        }
+        None => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
+    }
+    let _under_way = UnderWay { session, end: |polling| polling.post = false };
+    let collected = Limited::new(body, settings.max_packet_bytes).collect();
+    // A body that trickles in is no sign of life.
+    let body = match time::timeout(settings.ping_interval + settings.ping_timeout, collected).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            session.end(Reason::TooLarge, Farewell::Cut);
+            return answer::problem(StatusCode::PAYLOAD_TOO_LARGE, Problem::BadRequest);
+        }
+        Ok(Err(_)) | Err(_) => {
+            session.end(Reason::TransportClosed, Farewell::Cut);
+            return answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest);
+        }
+    };
+    for packet in payload::decode(session.revision(), &body, octets) {
+        match packet {
+            Ok(packet) => session.packet(packet),
+            Err(_) => session.end(Reason::Malformed, Farewell::Cut),
+        }
+        // Otherwise there is no place to stop: the body is here already, and is no larger than a packet may be.
+        if session.ended().is_some() {
+            break;
+        }
+    }
+    let well = session.ended().is_none_or(|reason| reason == Reason::ClientLeft);
+    if well { answer::ok() } else { answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest) }
+}
+
+/// A request that is noted in the session for as long as it is under way.
+struct UnderWay<'a> {
+    session: &'a Session,
+    end: fn(&mut Polling),
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // The session may have ended, or be carried by a WebSocket: then nobody asks.
+        self.session.polling(self.end);
+    }
+}

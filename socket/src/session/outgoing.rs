@@ -1,0 +1,234 @@
+//! What waits to be sent, and who waits for room.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, Waker},
+};
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use super::{Carrier, Farewell, Session, Stage, asked::Asked, wake};
+use crate::{
+    Backlog, Frame, Outlet, Reason, Unanswered,
+    clock::{Moment, millis},
+};
+
+/// Frames on their way. One alone, as nearly always, needs no memory of its own.
+pub(crate) type Batch = SmallVec<[Frame; 1]>;
+
+pub(super) struct Outgoing {
+    queue: Batch,
+    /// Of the queue, and of what a WebSocket is writing.
+    cost: usize,
+    /// Who waits for room.
+    waiting: Vec<Waker>,
+}
+
+/// What a carrier is to do next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) stage: Stage,
+    /// Whether more may be read from the client.
+    pub(crate) may_read: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(first: Frame) -> Self {
+        let cost = first.cost();
+        Self { queue: [first].into(), cost, waiting: Vec::new() }
+    }
+
+    /// Answers whether the queue was empty before.
+    pub(super) fn push(&mut self, frame: Frame) -> bool {
+        self.cost += frame.cost();
+        let first = self.queue.is_empty();
+        self.queue.push(frame);
+        first
+    }
+
+    pub(super) fn clear(&mut self) -> Vec<Waker> {
+        self.queue = Batch::new();
+        self.cost = 0;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+impl Session {
+    /// Queues a frame, but not beyond `bound`.
+    pub(super) fn push(&self, frame: Frame, bound: usize) -> Result<(), Backlog> {
+        let waker = {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open {
+                return Err(Backlog::Closed);
+            }
+            if state.outgoing.cost > 0 && state.outgoing.cost + frame.cost() > bound {
+                return Err(Backlog::Full);
+            }
+            if state.outgoing.push(frame) { state.waker.take() } else { None }
+        };
+        wake(waker);
+        Ok(())
+    }
+
+    /// Moves what waits to `batch`, if that is empty, for a WebSocket that says later what it has written. From now on the
+    /// session wakes the caller.
+    pub(crate) fn take_to_write(&self, batch: &mut Batch, cx: &Context<'_>) -> Taken {
+        let mut state = self.state.lock();
+        if batch.is_empty() {
+            std::mem::swap(batch, &mut state.outgoing.queue);
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Taken { stage: state.stage, may_read: state.outgoing.cost <= self.layer.settings.outgoing_bytes }
+    }
+
+    /// A WebSocket has written frames of this cost, or at least a part of one.
+    pub(crate) fn written(&self, cost: usize) {
+        let room = {
+            let mut state = self.state.lock();
+            if state.heartbeat.awaits_progress() {
+                let now = self.layer.clock.now();
+                state.heartbeat.progress(now);
+            }
+            // The end of the session has set it to nothing.
+            state.outgoing.cost = state.outgoing.cost.saturating_sub(cost);
+            state.room(&self.layer.settings)
+        };
+        room.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until something is to be sent by long-polling, and takes it all. `None`: the session has ended.
+    pub(crate) fn poll_to_answer(&self, cx: &Context<'_>) -> Poll<Option<(Batch, Stage)>> {
+        let (batch, stage, room) = {
+            let mut state = self.state.lock();
+            let pausing = matches!(state.carrier, Carrier::Polling(polling) if polling.pausing)
+                || state.carrier == Carrier::WebSocket;
+            if matches!(state.stage, Stage::Ended { .. }) {
+                return Poll::Ready(None);
+            }
+            // A WebSocket sends it from now on.
+            if state.carrier == Carrier::WebSocket {
+                return Poll::Ready(Some((Batch::new(), state.stage)));
+            }
+            if state.outgoing.queue.is_empty() && state.stage == Stage::Open && !pausing {
+                state.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let batch = std::mem::take(&mut state.outgoing.queue);
+            state.outgoing.cost = 0;
+            let now = self.layer.clock.now();
+            state.heartbeat.progress(now);
+            (batch, state.stage, state.room(&self.layer.settings))
+        };
+        room.into_iter().for_each(Waker::wake);
+        Poll::Ready(Some((batch, stage)))
+    }
+
+    /// Queues a frame of the protocol's own, which is small; nothing is read from a client for which much waits.
+    pub(crate) fn say(&self, frame: Frame) {
+        let _ = self.push(frame, usize::MAX);
+    }
+
+    /// Whether more may be taken from the client: not while as much waits for it as may.
+    pub(super) fn may_read(&self) -> bool {
+        let state = self.state.lock();
+        state.stage == Stage::Open && state.outgoing.cost <= self.layer.settings.outgoing_bytes
+    }
+
+    /// What was queued is still sent; then the session ends, by `by` at the latest.
+    fn leave(&self) {
+        let by = self.layer.clock.now() + millis(self.layer.settings.leave_timeout);
+        let waker = {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open {
+                return;
+            }
+            state.outgoing.push(Frame::packet("41"));
+            state.stage = Stage::Leaving { by };
+            state.waker.take()
+        };
+        wake(waker);
+        self.look_again_at(by);
+    }
+
+    pub(super) fn look_again_at(&self, at: Moment) {
+        self.layer.wheel.insert(at, self.me.clone());
+    }
+}
+
+impl super::State {
+    /// Those who may go on because there is room again. Half of it, so that they do not come back for every frame.
+    fn room(&mut self, settings: &crate::Settings) -> Vec<Waker> {
+        if self.outgoing.waiting.is_empty() || self.outgoing.cost > settings.outgoing_bytes / 2 {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.outgoing.waiting)
+    }
+}
+
+#[async_trait]
+impl Outlet for Session {
+    fn send(&self, frame: &Frame) -> Result<(), Backlog> {
+        self.push(frame.clone(), self.layer.settings.outgoing_bytes)
+    }
+
+    fn acknowledge(&self, ack_id: u64, args: &str) {
+        let most = self.layer.settings.most_outgoing_bytes;
+        if self.push(Frame::acknowledgement(ack_id, args), most) == Err(Backlog::Full) {
+            self.end(Reason::TooSlow, Farewell::Cut);
+        }
+    }
+
+    async fn ask(&self, name: &str, args: &str) -> Result<Box<RawValue>, Unanswered> {
+        let (ack_id, answer) = {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open {
+                return Err(Unanswered);
+            }
+            state.asked.get_or_insert_with(Box::<Asked>::default).expect_answer()?
+        };
+        let _forget = Forget { session: self, ack_id };
+        let question = Frame::question(ack_id, name, args);
+        self.push(question, self.layer.settings.outgoing_bytes).map_err(|_| Unanswered)?;
+        answer.await.map_err(|_| Unanswered)
+    }
+
+    async fn writable(&self) -> Result<(), Backlog> {
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open {
+                return Poll::Ready(Err(Backlog::Closed));
+            }
+            if state.outgoing.cost <= self.layer.settings.outgoing_bytes / 2 {
+                return Poll::Ready(Ok(()));
+            }
+            if !state.outgoing.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.outgoing.waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn close(&self) {
+        self.leave();
+    }
+}
+
+/// Nobody waits for the answer any more.
+struct Forget<'a> {
+    session: &'a Session,
+    ack_id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        let mut state = self.session.state.lock();
+        if let Some(asked) = &mut state.asked {
+            asked.forget(self.ack_id);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Sessions whose client was not let in yet: few, so that those who say nothing keep nobody out.
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use dashmap::{DashMap, Entry};
+
+pub(crate) struct Unconnected {
+    most: usize,
+    most_of_an_address: usize,
+    all: AtomicUsize,
+    by_address: DashMap<IpAddr, usize>,
+}
+
+/// There are as many as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowded;
+
+impl Unconnected {
+    pub(crate) fn new(most: usize, most_of_an_address: usize) -> Self {
+        Self { most, most_of_an_address, all: AtomicUsize::new(0), by_address: DashMap::new() }
+    }
+
+    /// Takes a place, which is to be left again.
+    pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<(), Crowded> {
+        let take = |count: usize| (count < self.most).then_some(count + 1);
+        self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| Crowded)?;
+        let Some(address) = address else { return Ok(()) };
+        let entered = match self.by_address.entry(address) {
+            Entry::Occupied(mut of_address) if *of_address.get() < self.most_of_an_address => {
+                *of_address.get_mut() += 1;
+                Ok(())
+            }
+            Entry::Vacant(place) if self.most_of_an_address > 0 => {
+                place.insert(1);
+                Ok(())
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => Err(Crowded),
+        };
+        if entered.is_err() {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    pub(crate) fn leave(&self, address: Option<IpAddr>) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+        let Some(address) = address else { return };
+        if let Entry::Occupied(mut of_address) = self.by_address.entry(address) {
+            if *of_address.get() > 1 {
+                *of_address.get_mut() -= 1;
+            } else {
+                of_address.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const OTHER: Option<IpAddr> = Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
+
+    #[test]
+    fn an_address_has_its_share_and_all_have_theirs() {
+        let unconnected = Unconnected::new(3, 2);
+        assert_eq!(unconnected.enter(ONE), Ok(()));
+        assert_eq!(unconnected.enter(ONE), Ok(()));
+        assert_eq!(unconnected.enter(ONE), Err(Crowded));
+        assert_eq!(unconnected.enter(OTHER), Ok(()));
+        assert_eq!(unconnected.enter(OTHER), Err(Crowded));
+        unconnected.leave(ONE);
+        assert_eq!(unconnected.enter(OTHER), Ok(()));
+        assert_eq!(unconnected.enter(None), Err(Crowded));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_address_whose_sessions_are_gone() {
+        let unconnected = Unconnected::new(3, 0);
+        assert_eq!(unconnected.enter(ONE), Err(Crowded));
+        let unconnected = Unconnected::new(3, 2);
+        unconnected.enter(ONE).expect("room");
+        unconnected.leave(ONE);
+        assert!(unconnected.by_address.is_empty());
+    }
+}
