@@ -3,15 +3,26 @@
 //! It emits `auth` on connecting, answers `message` with `message-back`, acknowledges `message-with-ack` with its own arguments,
 //! asks back on `ask`, and sends many events on `many`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo, extract::Request};
 use clap::Parser;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use parking_lot::Mutex;
 use serde_json::json;
 use socket::{
     Event, Frame, Gate, Handshake, Inlet, Outlet, Peer, Reason, Refusal, Reply, Settings, SocketService,
 };
-use tower::{Layer as _, util::MapRequestLayer};
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+
+/// The most bytes of a request's head.
+const MOST_HEADERS: usize = 16 << 10;
 
 /// An echo server for Socket.IO clients.
 #[derive(Debug, Parser)]
@@ -36,17 +47,24 @@ struct Options {
     max_payload: usize,
 }
 
-struct Echo;
+/// Lets everybody in, and knows why those went who have gone.
+#[derive(Default)]
+struct Echo {
+    goodbyes: Arc<Mutex<HashMap<String, Reason>>>,
+}
 
 struct Connection {
     outlet: Arc<dyn Outlet>,
+    id: String,
     auth: String,
+    goodbyes: Arc<Mutex<HashMap<String, Reason>>>,
 }
 
 impl Gate for Echo {
     fn admit(&self, handshake: Handshake<'_>, outlet: Arc<dyn Outlet>) -> Result<Arc<dyn Inlet>, Refusal> {
         let auth = handshake.auth.map_or("{}", |auth| auth.get()).to_owned();
-        Ok(Arc::new(Connection { outlet, auth }))
+        let (id, goodbyes) = (handshake.id.to_owned(), self.goodbyes.clone());
+        Ok(Arc::new(Connection { outlet, id, auth, goodbyes }))
     }
 }
 
@@ -67,7 +85,12 @@ impl Inlet for Connection {
                 let count = args.parse::<u32>().unwrap_or(0);
                 drop(tokio::spawn(send_all(outlet, count)));
             }
-            "leave" => outlet.close(),
+            "bye" => outlet.close(),
+            "goodbye-of" => {
+                let id = event.args.first().and_then(|id| serde_json::from_str::<String>(id.get()).ok());
+                let reason = id.and_then(|id| self.goodbyes.lock().get(&id).copied());
+                reply.send(&json!(reason.map(name)).to_string());
+            }
             _ => {}
         }
     }
@@ -79,7 +102,17 @@ impl Inlet for Connection {
     }
 
     fn closed(self: Arc<Self>, reason: Reason) {
-        tracing::debug!(reason = reason.as_str(), "a connection has ended");
+        self.goodbyes.lock().insert(self.id.clone(), reason);
+    }
+}
+
+/// As the official server says it.
+fn name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ClientLeft => "client namespace disconnect",
+        Reason::ServerClosed => "server namespace disconnect",
+        Reason::PingTimeout => "ping timeout",
+        _ => "transport close",
     }
 }
 
@@ -119,17 +152,34 @@ async fn main() -> std::io::Result<()> {
         connect_timeout: Duration::from_millis(options.connect_timeout_ms),
         upgrade_timeout: Duration::from_millis(options.upgrade_timeout_ms),
         max_packet_bytes: options.max_payload,
+        // Room for what one packet asks for, beside others.
+        outgoing_bytes: 4 * options.max_payload,
         ..Settings::default()
     };
-    let service = SocketService::new(Arc::new(Echo), settings);
-    let with_peer = MapRequestLayer::new(|mut request: Request| {
-        if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
+    let service = SocketService::new(Arc::new(Echo::default()), settings);
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    println!(
+        "echo ready: binary=no namespaces=no strict=yes farewell=yes address={}",
+        listener.local_addr()?
+    );
+    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(options.connect_timeout_ms))
+        .max_buf_size(MOST_HEADERS);
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let service = service.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-        }
-        request
-    });
-    let router = Router::new().fallback_service(with_peer.layer(service));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await?;
-    println!("echo ready: binary=no namespaces=no strict=yes address={}", listener.local_addr()?);
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
+            request
+        });
+        let service = TowerToHyperService::new(service);
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        tokio::spawn(async move {
+            // Why a connection has failed is the client's business.
+            drop(connection.await);
+        });
+    }
 }

@@ -16,12 +16,12 @@ const PLACE: usize = 32;
 impl Frame {
     /// The event `name`, which needs no escapes in JSON, with the JSON of its arguments, separated by commas.
     pub fn event(name: &str, args: &str) -> Self {
-        Self::build(&["42[\"", name, "\",", args, "]"])
+        Self::build(&["42[\"", name, "\"", comma(args), args, "]"])
     }
 
     /// An event that asks for an acknowledgement.
     pub(crate) fn question(ack_id: u64, name: &str, args: &str) -> Self {
-        Self::build(&["42", &ack_id.to_string(), "[\"", name, "\",", args, "]"])
+        Self::build(&["42", &ack_id.to_string(), "[\"", name, "\"", comma(args), args, "]"])
     }
 
     /// The acknowledgement of an event.
@@ -82,6 +82,10 @@ impl Frame {
     }
 }
 
+fn comma(args: &str) -> &'static str {
+    if args.is_empty() { "" } else { "," }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +97,12 @@ mod tests {
             let frame = Frame::event("message", &body);
             assert_eq!(frame.text(), Some(format!("42[\"message\",{body}]").as_str()));
         }
+    }
+
+    #[test]
+    fn an_event_may_have_no_arguments() {
+        assert_eq!(Frame::event("typing", "").text(), Some("42[\"typing\"]"));
+        assert_eq!(Frame::question(7, "typing", "").text(), Some("427[\"typing\"]"));
     }
 
     #[test]

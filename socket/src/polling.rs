@@ -11,9 +11,20 @@ use tokio::time;
 use crate::{
     Reason,
     answer::{self, Problem},
-    codec::payload,
-    session::{Farewell, Polling, Session, Stage},
+    codec::{Revision, payload},
+    session::{Batch, Farewell, Polling, Session, Stage},
 };
+
+/// Ends a request that has nothing to bring: while the client waits to go over to a WebSocket.
+const NOTHING: &str = "6";
+const GOODBYE: &str = "1";
+
+/// Answers a handshake.
+pub(crate) fn opened(revision: Revision, open: &str) -> Response<Full<Bytes>> {
+    let mut packets = String::new();
+    payload::encode(revision, std::iter::once(open), &mut packets);
+    answer::packets(packets)
+}
 
 /// Waits until there is something to be sent, and answers with it.
 pub(crate) async fn get(session: &Arc<Session>) -> Response<Full<Bytes>> {
@@ -26,21 +37,20 @@ pub(crate) async fn get(session: &Arc<Session>) -> Response<Full<Bytes>> {
         }
         None => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
     }
-    // Also when the client hangs up meanwhile.
-    let _under_way = UnderWay { session, end: |polling| polling.get = false };
+    let mut under_way = UnderWay { session, end: |polling| polling.get = false, cut: true };
     let taken = poll_fn(|cx| session.poll_to_answer(cx)).await;
+    under_way.cut = false;
     let mut packets = String::new();
-    let (batch, stage) = match &taken {
-        Some((batch, stage)) => (batch.as_slice(), Some(*stage)),
-        None => (&[][..], None),
+    let (batch, last) = match taken {
+        Some((batch, Stage::Open)) if batch.is_empty() => (batch, Some(NOTHING)),
+        Some((batch, Stage::Open)) => (batch, None),
+        Some((batch, _)) => (batch, Some(GOODBYE)),
+        None if session.ended() == Some(Reason::ClientLeft) => (Batch::new(), Some(NOTHING)),
+        None => (Batch::new(), Some(GOODBYE)),
     };
-    let goodbye = !matches!(stage, Some(Stage::Open));
-    let closing = goodbye.then_some("1");
-    // While the client waits to go over to a WebSocket, an answer with nothing in it ends its request.
-    let nothing = (batch.is_empty() && !goodbye).then_some("6");
-    let texts = batch.iter().filter_map(|frame| frame.text()).chain(closing).chain(nothing);
+    let texts = batch.iter().filter_map(|frame| frame.text()).chain(last);
     payload::encode(session.revision(), texts, &mut packets);
-    if goodbye {
+    if last == Some(GOODBYE) {
         session.end(Reason::ServerClosed, Farewell::Cut);
     }
     answer::packets(packets)
@@ -61,10 +71,12 @@ where
         }
         None => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
     }
-    let _under_way = UnderWay { session, end: |polling| polling.post = false };
+    let mut under_way = UnderWay { session, end: |polling| polling.post = false, cut: true };
     let collected = Limited::new(body, settings.max_packet_bytes).collect();
     // A body that trickles in is no sign of life.
-    let body = match time::timeout(settings.ping_interval + settings.ping_timeout, collected).await {
+    let collected = time::timeout(settings.ping_interval + settings.ping_timeout, collected).await;
+    under_way.cut = false;
+    let body = match collected {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             session.end(Reason::TooLarge, Farewell::Cut);
@@ -89,15 +101,20 @@ where
     if well { answer::ok() } else { answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest) }
 }
 
-/// A request that is noted in the session for as long as it is under way.
+/// A request that is noted in the session for as long as it is under way. One whose client hangs up ends the session: what it was to
+/// be given may be lost with it, and who connects again gets that once more.
 struct UnderWay<'a> {
     session: &'a Session,
     end: fn(&mut Polling),
+    cut: bool,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         // The session may have ended, or be carried by a WebSocket: then nobody asks.
-        self.session.polling(self.end);
+        let polling = self.session.polling(self.end).is_some();
+        if self.cut && polling {
+            self.session.end(Reason::TransportClosed, Farewell::Cut);
+        }
     }
 }

@@ -21,6 +21,8 @@ pub struct Peer(pub SocketAddr);
 /// What a client brings when it connects to the default namespace.
 #[derive(Debug, Clone, Copy)]
 pub struct Handshake<'a> {
+    /// Names the connection, and is told to the client. Unlike the id of the Engine.IO session it is no secret.
+    pub id: &'a str,
     /// Its `auth`, a JSON object; clients of protocol 4 have none.
     pub auth: Option<&'a RawValue>,
     /// The first request.

@@ -65,8 +65,10 @@ impl SocketService {
             (None, false, _) => {
                 let handshake = handshake(revision, &request);
                 layer.unconnected.enter(handshake.address()).map_err(|_| Problem::Crowded)?;
-                let session = Session::open(&layer, handshake, false);
-                Ok(polling::get(&session).await)
+                let (session, open) = Session::open(&layer, handshake, false);
+                session.begin();
+                // Alone, as the protocol has it: what follows waits for the first poll.
+                Ok(polling::opened(revision, &open))
             }
             (None, true, _) => {
                 let handshake = handshake(revision, &request);

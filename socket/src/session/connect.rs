@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use serde_json::{json, value::RawValue};
 
-use super::{Carrier, Farewell, Session, Stage};
+use super::{Carrier, Farewell, Session, SessionId, Stage};
 use crate::{
     Frame, Handshake, HandshakeRequest, Inlet, Reason, Refusal, Reply,
     clock::millis,
@@ -19,15 +19,21 @@ impl Session {
     pub(crate) fn packet(self: &Arc<Self>, packet: engine::Packet<'_>) {
         match packet {
             engine::Packet::Message(text) => self.message(text),
-            engine::Packet::Ping(data) => {
+            // Who pings is settled by the revision.
+            engine::Packet::Ping(data) if self.revision() == Revision::V3 => {
                 self.heard();
                 self.say(Frame::packet(&engine::pong(data)));
             }
-            engine::Packet::Pong(_) => self.heard(),
+            engine::Packet::Pong(_) if self.revision() == Revision::V4 => self.heard(),
             engine::Packet::Close => self.end(Reason::ClientLeft, Farewell::Say(Frame::close(None))),
             // The attachment of an event that was not taken.
             engine::Packet::Binary | engine::Packet::Noop => {}
-            engine::Packet::Open | engine::Packet::Upgrade => self.end_by_fault(Reason::Malformed, None),
+            engine::Packet::Open
+            | engine::Packet::Upgrade
+            | engine::Packet::Ping(_)
+            | engine::Packet::Pong(_) => {
+                self.end_by_fault(Reason::Malformed, None);
+            }
         }
     }
 
@@ -58,11 +64,12 @@ impl Session {
             Incoming::BinaryAck => {}
             Incoming::Disconnect => self.disconnect(),
             Incoming::OtherNamespace { namespace, connect } => {
-                if connect {
-                    let message = json!({"message": "Invalid namespace"});
-                    let frame = Frame::packet(&format!("44{namespace},{message}"));
-                    let _ = self.push(frame, self.layer().settings.outgoing_bytes);
+                if !connect {
+                    return self.end_by_fault(Reason::Malformed, None);
                 }
+                let message = json!({"message": "Invalid namespace"});
+                let frame = Frame::packet(&format!("44{namespace},{message}"));
+                let _ = self.push(frame, self.layer().settings.outgoing_bytes);
             }
         }
     }
@@ -71,10 +78,11 @@ impl Session {
     pub(super) fn connect(self: &Arc<Self>, auth: Option<&str>) {
         // Taken out meanwhile: the gate is asked without a lock, and a second request at the same time finds nothing.
         let request = self.state.lock().request.take();
-        // A second connect packet changes nothing.
-        let Some(request) = request else { return };
+        // A session has one connection: a second connect packet, also after the client has left, is not the protocol.
+        let Some(request) = request else { return self.end_by_fault(Reason::Malformed, None) };
         let auth: Option<&RawValue> = auth.and_then(|auth| serde_json::from_str(auth).ok());
-        match self.layer().gate.admit(Handshake { auth, request: &request }, self.clone()) {
+        let id = SessionId::random().to_string();
+        match self.layer().gate.admit(Handshake { id: &id, auth, request: &request }, self.clone()) {
             Ok(inlet) => {
                 self.layer().unconnected.leave(request.address());
                 drop(request);
@@ -83,7 +91,7 @@ impl Session {
                 }
                 let connected = match self.revision() {
                     Revision::V3 => "40".to_owned(),
-                    Revision::V4 => format!("40{}", json!({"sid": self.id().to_string()})),
+                    Revision::V4 => format!("40{}", json!({"sid": id})),
                 };
                 // The queue of a new session is nearly empty.
                 self.say(Frame::packet(&connected));

@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::{
     Frame, HandshakeRequest, Inlet, Reason,
     clock::{Moment, millis},
-    codec::Revision,
+    codec::{Revision, engine},
     layer::Layer,
 };
 
@@ -102,8 +102,12 @@ pub(crate) enum Farewell {
 }
 
 impl Session {
-    /// A new session; the open packet is the first thing that it sends.
-    pub(crate) fn open(layer: &Arc<Layer>, request: HandshakeRequest, websocket: bool) -> Arc<Self> {
+    /// A new session, and the open packet, which is to be sent before anything else.
+    pub(crate) fn open(
+        layer: &Arc<Layer>,
+        request: HandshakeRequest,
+        websocket: bool,
+    ) -> (Arc<Self>, String) {
         let settings = &layer.settings;
         let now = layer.clock.now();
         let id = SessionId::random();
@@ -129,7 +133,7 @@ impl Session {
                 stage: Stage::Open,
                 carrier,
                 heartbeat: Heartbeat::new(now),
-                outgoing: Outgoing::new(Frame::packet(&format!("0{open}"))),
+                outgoing: Outgoing::default(),
                 inlet: None,
                 waker: None,
                 asked: None,
@@ -140,11 +144,15 @@ impl Session {
         layer.opened(&session);
         let first = by.min(now + millis(settings.ping_interval));
         layer.wheel.insert(first, Arc::downgrade(&session));
+        (session, engine::open(&open.to_string()))
+    }
+
+    /// The open packet is on its way: what follows may follow.
+    pub(crate) fn begin(self: &Arc<Self>) {
         // Protocol 4 has no connect packet for the default namespace: the handshake is the request.
-        if revision == Revision::V3 {
-            session.connect(None);
+        if self.revision == Revision::V3 {
+            self.connect(None);
         }
-        session
     }
 
     pub(crate) fn id(&self) -> &SessionId {

@@ -18,11 +18,12 @@ use crate::{
 /// Frames on their way. One alone, as nearly always, needs no memory of its own.
 pub(crate) type Batch = SmallVec<[Frame; 1]>;
 
+#[derive(Default)]
 pub(super) struct Outgoing {
     queue: Batch,
     /// Of the queue, and of what a WebSocket is writing.
     cost: usize,
-    /// Who waits for room.
+    /// Who waits for room, or for the end.
     waiting: Vec<Waker>,
 }
 
@@ -35,17 +36,19 @@ pub(crate) struct Taken {
 }
 
 impl Outgoing {
-    pub(super) fn new(first: Frame) -> Self {
-        let cost = first.cost();
-        Self { queue: [first].into(), cost, waiting: Vec::new() }
-    }
-
     /// Answers whether the queue was empty before.
     pub(super) fn push(&mut self, frame: Frame) -> bool {
         self.cost += frame.cost();
         let first = self.queue.is_empty();
         self.queue.push(frame);
         first
+    }
+
+    /// Wakes the caller when there is room, and at the end of the session.
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
     }
 
     pub(super) fn clear(&mut self) -> Vec<Waker> {
@@ -138,6 +141,19 @@ impl Session {
         state.stage == Stage::Open && state.outgoing.cost <= self.layer.settings.outgoing_bytes
     }
 
+    /// Waits for the end of the session.
+    pub(crate) async fn over(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if matches!(state.stage, Stage::Ended { .. }) {
+                return Poll::Ready(());
+            }
+            state.outgoing.wait(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// What was queued is still sent; then the session ends, by `by` at the latest.
     fn leave(&self) {
         let by = self.layer.clock.now() + millis(self.layer.settings.leave_timeout);
@@ -205,9 +221,7 @@ impl Outlet for Session {
             if state.outgoing.cost <= self.layer.settings.outgoing_bytes / 2 {
                 return Poll::Ready(Ok(()));
             }
-            if !state.outgoing.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.outgoing.waiting.push(cx.waker().clone());
-            }
+            state.outgoing.wait(cx);
             Poll::Pending
         })
         .await

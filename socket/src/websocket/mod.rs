@@ -15,6 +15,7 @@ mod stream;
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -22,7 +23,9 @@ use hyper::upgrade::OnUpgrade;
 use tungstenite::handshake::derive_accept_key;
 
 use self::probe::Probing;
-use crate::{HandshakeRequest, answer::Problem, codec::websocket::Assembler, layer::Layer, session::Session};
+use crate::{
+    Frame, HandshakeRequest, answer::Problem, codec::websocket::Assembler, layer::Layer, session::Session,
+};
 
 /// A new session on a WebSocket.
 pub(crate) fn open<B>(
@@ -35,7 +38,9 @@ pub(crate) fn open<B>(
     tokio::spawn(async move {
         if let Some((stream, mut bytes)) = stream::upgraded(upgrade).await {
             place.keep();
-            let session = Session::open(&layer, handshake, true);
+            let (session, open) = Session::open(&layer, handshake, true);
+            session.say(Frame::packet(&open));
+            session.begin();
             driver::spawn(stream, session, Assembler::new(), &mut bytes);
         }
     });
@@ -62,11 +67,16 @@ pub(crate) fn probe<B>(
     Ok(response)
 }
 
+/// Of a client's random key.
+const NONCE_BYTES: usize = 16;
+
 /// Checks the request as RFC 6455, section 4.2.1, asks.
 fn accept<B>(request: &mut Request<B>) -> Result<(Response<Full<Bytes>>, OnUpgrade), Problem> {
     let headers = request.headers();
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Problem::BadRequest)?;
-    if !has(headers, header::UPGRADE, "websocket")
+    let is_key = STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == NONCE_BYTES);
+    if !is_key
+        || !has(headers, header::UPGRADE, "websocket")
         || !has(headers, header::CONNECTION, "upgrade")
         || !has(headers, header::SEC_WEBSOCKET_VERSION, "13")
     {

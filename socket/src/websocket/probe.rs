@@ -51,8 +51,12 @@ impl Probing {
                 Stream::Other(stream) => self.talk(stream, &mut inbound, bytes).await,
             }
         };
-        let agreed = time::timeout(self.0.layer().settings.upgrade_timeout, talk).await;
-        if matches!(agreed, Ok(Ok(true))) && self.0.carry_by_websocket() {
+        let agreed = tokio::select! {
+            agreed = talk => matches!(agreed, Ok(true)),
+            () = time::sleep(self.0.layer().settings.upgrade_timeout) => false,
+            () = self.0.over() => false,
+        };
+        if agreed && self.0.carry_by_websocket() {
             driver::spawn(stream, self.0.clone(), inbound, &mut []);
         }
     }
@@ -65,13 +69,18 @@ impl Probing {
         bytes: Vec<u8>,
     ) -> io::Result<bool> {
         let mut bytes = bytes;
-        if next(stream, inbound, &mut bytes).await? != Said::Probe {
-            return Ok(false);
+        let mut probed = false;
+        loop {
+            match next(stream, inbound, &mut bytes).await? {
+                Said::Probe => {
+                    stream.write_all(Frame::packet("3probe").bytes()).await?;
+                    probed = true;
+                    self.0.polling(|polling| polling.pausing = true);
+                    self.0.wake_carrier();
+                }
+                said => return Ok(probed && said == Said::Upgrade),
+            }
         }
-        stream.write_all(Frame::packet("3probe").bytes()).await?;
-        self.0.polling(|polling| polling.pausing = true);
-        self.0.wake_carrier();
-        Ok(next(stream, inbound, &mut bytes).await? == Said::Upgrade)
     }
 }
 
