@@ -185,6 +185,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All there are, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::ClientLeft,
+        Self::ServerClosed,
+        Self::TransportClosed,
+        Self::PingTimeout,
+        Self::ConnectTimeout,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::TooSlow,
+    ];
+
     /// For logs and the labels of metrics.
     pub fn as_str(self) -> &'static str {
         match self {

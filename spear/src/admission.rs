@@ -8,7 +8,12 @@ use std::{
 use parking_lot::Mutex;
 use wire::{Code, NodeRef, TicketClaims, TicketError, TicketKeys, time::now_ms};
 
-use crate::socket::NotAdmitted;
+/// Why a client is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotAdmitted {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+}
 
 /// Checks tickets. A ticket names the start of the spear, so the set of used ones needs no other memory than this process's.
 pub(crate) struct Admission {

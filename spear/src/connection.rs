@@ -10,13 +10,11 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::json;
+use socket::{Frame, Outlet};
 use store::{Connected, DeviceKey};
 use wire::Conversation;
 
-use crate::{
-    hub::Sequencer,
-    socket::{Frame, Outlet},
-};
+use crate::hub::Sequencer;
 
 /// Who is connected, as the ticket says.
 #[derive(Debug, Clone)]

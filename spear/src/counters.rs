@@ -8,6 +8,7 @@ use std::{
 use hdrhistogram::Histogram;
 use metrics::Label;
 use parking_lot::Mutex;
+use socket::Reason;
 use wire::time::now_ms;
 
 /// Latencies above this are counted as this, in milliseconds.
@@ -26,6 +27,7 @@ pub(crate) struct Counters {
     hints_repeated: AtomicU64,
     hints_missing: AtomicU64,
     refused: AtomicU64,
+    ended: [AtomicU64; Reason::ALL.len()],
     /// From `sent_at` to the hand-over to the socket, since the last report.
     latency: Mutex<Histogram<u32>>,
 }
@@ -44,6 +46,7 @@ impl Counters {
             hints_repeated: AtomicU64::new(0),
             hints_missing: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            ended: Default::default(),
             latency: Mutex::new(Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2)?),
         })
     }
@@ -103,6 +106,13 @@ impl Counters {
         self.refused.fetch_add(1, Relaxed);
     }
 
+    /// A connection has ended.
+    pub(crate) fn ended(&self, reason: Reason) {
+        if let Some(ended) = self.ended.get(reason as usize) {
+            ended.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Everything, as it is reported to stat; `latency_*` since the last call, absent where nothing
     /// was delivered.
     pub(crate) fn report(&self, users: usize, groups: usize) -> BTreeMap<String, f64> {
@@ -126,6 +136,11 @@ impl Counters {
     pub(crate) fn publish(&self, users: usize, groups: usize, labels: &[Label]) {
         for (name, value) in self.totals() {
             metrics::counter!(format!("phalanx_spear_{name}"), labels.iter()).absolute(value);
+        }
+        for (reason, ended) in Reason::ALL.into_iter().zip(&self.ended) {
+            let labels =
+                labels.iter().cloned().chain([Label::new("reason", reason.as_str())]).collect::<Vec<_>>();
+            metrics::counter!("phalanx_spear_connections_ended_total", labels).absolute(ended.load(Relaxed));
         }
         metrics::gauge!("phalanx_spear_connections", labels.iter())
             .set(self.connections.load(Relaxed) as f64);

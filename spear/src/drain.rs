@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use boot::{Membership, Shutdown};
 use serde_json::json;
+use socket::Frame;
 use tokio::time;
 
-use crate::{context::Context, socket::Frame};
+use crate::context::Context;
 
 /// How often it is looked whether everybody has gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

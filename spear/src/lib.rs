@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `lib.rs` | [`run`]: the life of a spear |
 //! | `settings.rs` | [`Settings`] |
-//! | `socket/` | the seam to the socket.io layer, and the layer |
 //! | `admission.rs` | who gets in: tickets |
 //! | `session.rs` | the life of one connection |
 //! | `connection.rs` | what is known about one connection |
@@ -27,20 +26,24 @@ mod hints;
 mod hub;
 mod session;
 mod settings;
-mod socket;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::http::{Method, header::CONTENT_TYPE};
+use axum::{
+    extract::{ConnectInfo, Request},
+    http::{Method, header::CONTENT_TYPE},
+};
 use boot::{Cluster, Membership, NodeContext, Shutdown};
 use conversation::{Announcer, Conversations};
 use relay::Publisher;
+use socket::{Peer, SocketService};
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     time,
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tower_http::cors::CorsLayer;
 use wire::{NodeState, TicketKey, TicketKeys, time::now_ms};
 
@@ -165,11 +168,19 @@ async fn serve(
             tracing::debug!(%error, "a socket option cannot be set");
         }
     };
-    let engine = socket::service(Arc::new(Sessions(context)), &settings.engine());
-    let router = axum::Router::new().merge(boot::health_routes(node)).fallback_service(engine).layer(cors);
+    let sessions = SocketService::new(Arc::new(Sessions(context)), settings.layer()).map_request(with_peer);
+    let router = axum::Router::new().merge(boot::health_routes(node)).fallback_service(sessions).layer(cors);
     // All connections are closed by then: draining comes first.
     boot::serve_until(listener, router, accepted, stop.cancelled_owned(), std::future::ready(())).await?;
     Ok(())
+}
+
+/// Tells the socket.io layer the address of the client, in its own words.
+fn with_peer(mut request: Request) -> Request {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
+        request.extensions_mut().insert(Peer(peer));
+    }
+    request
 }
 
 /// Publishes and reports the counters, once a second.

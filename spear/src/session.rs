@@ -7,7 +7,9 @@ use std::sync::{
 
 use conversation::Refusal;
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
+use socket::{Event, Frame, Gate, Handshake, Inlet, Outlet, Reason, Refusal as NotLetIn, Reply};
 use store::{Connect, Connected, DeviceKey, Disconnect, StoreError};
 use tokio::time;
 use wire::{Code, Kick, Payload, time::now_ms};
@@ -16,7 +18,6 @@ use crate::{
     connection::{Connection, Identity},
     context::Context,
     events::{self, Asking},
-    socket::{Frame, Gate, Handshake, Inlet, NotAdmitted, Outlet, Reply},
 };
 
 /// The version of the protocol of CONTRACT §2 to §4.
@@ -51,13 +52,15 @@ struct Waiting {
 pub(crate) struct Sessions(pub(crate) Arc<Context>);
 
 impl Gate for Sessions {
-    fn admit(&self, handshake: Handshake, outlet: Arc<dyn Outlet>) -> Result<Arc<dyn Inlet>, NotAdmitted> {
+    fn admit(&self, handshake: Handshake<'_>, outlet: Arc<dyn Outlet>) -> Result<Arc<dyn Inlet>, NotLetIn> {
         let context = &self.0;
         let connections = context.hub.counters.connection_count();
         let claims =
-            context.admission.check(handshake.ticket.as_deref(), connections).inspect_err(|refusal| {
+            context.admission.check(ticket_of(handshake).as_deref(), connections).map_err(|refusal| {
                 context.hub.counters.refused();
                 tracing::debug!(code = %refusal.code, "a client is not let in");
+                let data = json!({"code": refusal.code, "message": refusal.message});
+                NotLetIn { message: refusal.message, data: Some(data.to_string()) }
             })?;
         let identity = Identity {
             key: DeviceKey { user: claims.user, device: claims.device },
@@ -80,7 +83,8 @@ impl Inlet for Session {
         self.context.hub.clone().spawn(self.start());
     }
 
-    fn event(self: Arc<Self>, name: &str, payload: Option<&RawValue>, reply: Reply) {
+    fn event(self: Arc<Self>, event: Event<'_>, reply: Reply) {
+        let (name, payload) = (event.name.as_ref(), event.args.first().copied());
         let most = self.context.max_pending_events;
         if self.pending.fetch_add(1, Ordering::Relaxed) >= most {
             return self.finish(reply, &events::refused(&too_many(most)));
@@ -99,7 +103,12 @@ impl Inlet for Session {
         self.begin(name, payload, reply);
     }
 
-    fn closed(self: Arc<Self>) {
+    fn binary_event(self: Arc<Self>, reply: Reply) {
+        reply.send(&events::refused(&Refusal::bad_request("binary is not taken: expected JSON")));
+    }
+
+    fn closed(self: Arc<Self>, reason: Reason) {
+        self.context.hub.counters.ended(reason);
         let before = std::mem::replace(&mut *self.phase.lock(), Phase::Closed);
         match before {
             // Counted until its end is written down: draining waits for that.
@@ -268,6 +277,16 @@ impl Session {
             context.hub.end_later(disconnect);
         }
     }
+}
+
+/// From `auth` (protocol 5) or the query (both); whatever else stands there is ignored.
+fn ticket_of(handshake: Handshake<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Auth {
+        ticket: Option<String>,
+    }
+    let auth = handshake.auth.and_then(|auth| serde_json::from_str::<Auth>(auth.get()).ok());
+    auth.and_then(|auth| auth.ticket).or_else(|| handshake.request.parameter("ticket"))
 }
 
 fn too_many(most: usize) -> Refusal {

@@ -6,8 +6,6 @@ use anyhow::Context;
 use conversation::Limits;
 use serde::Deserialize;
 
-use crate::socket::EngineSettings;
-
 /// The table `[spear]`, without the keys that every role has.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,8 +34,16 @@ pub struct SocketSettings {
     pub ping_timeout_ms: u64,
     /// How long a client may take from the handshake to a valid ticket.
     pub connect_timeout_ms: u64,
-    /// The most frames that wait to be sent to one connection.
-    pub outgoing_frames: usize,
+    /// How long a WebSocket may take until a client on long-polling has gone over to it.
+    pub upgrade_timeout_ms: u64,
+    /// The most bytes that wait to be sent to one connection.
+    pub outgoing_bytes: usize,
+    /// The same with acknowledgements, which are never refused.
+    pub most_outgoing_bytes: usize,
+    /// The most clients that have shown no valid ticket yet, in all and of one address.
+    pub max_unconnected: usize,
+    /// See `max_unconnected`.
+    pub max_unconnected_per_address: usize,
     /// How long sent bytes may stay unacknowledged by the peer's TCP before the connection is given up.
     pub tcp_user_timeout_ms: u64,
 }
@@ -55,17 +61,22 @@ pub struct DeliverySettings {
 }
 
 impl Settings {
-    pub(crate) fn engine(&self) -> EngineSettings {
+    pub(crate) fn layer(&self) -> socket::Settings {
         // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
         const AROUND_THE_BODY: usize = 4096;
         let socket = &self.socket;
-        EngineSettings {
+        socket::Settings {
             ping_interval: Duration::from_millis(socket.ping_interval_ms),
             ping_timeout: Duration::from_millis(socket.ping_timeout_ms),
             connect_timeout: Duration::from_millis(socket.connect_timeout_ms),
+            upgrade_timeout: Duration::from_millis(socket.upgrade_timeout_ms),
             // Twice: what is somewhat too large is refused with a code, only what is far too large ends the connection.
             max_packet_bytes: 2 * self.limits.body_bytes + AROUND_THE_BODY,
-            outgoing_frames: socket.outgoing_frames,
+            outgoing_bytes: socket.outgoing_bytes,
+            most_outgoing_bytes: socket.most_outgoing_bytes,
+            max_unconnected: socket.max_unconnected,
+            max_unconnected_per_address: socket.max_unconnected_per_address,
+            ..socket::Settings::default()
         }
     }
 }
@@ -81,7 +92,11 @@ impl boot::RoleSettings for Settings {
             ("socket.ping_interval_ms", socket.ping_interval_ms, 100),
             ("socket.ping_timeout_ms", socket.ping_timeout_ms, 100),
             ("socket.connect_timeout_ms", socket.connect_timeout_ms, 100),
-            ("socket.outgoing_frames", socket.outgoing_frames as u64, 8),
+            ("socket.upgrade_timeout_ms", socket.upgrade_timeout_ms, 100),
+            ("socket.outgoing_bytes", socket.outgoing_bytes as u64, 4096),
+            ("socket.most_outgoing_bytes", socket.most_outgoing_bytes as u64, socket.outgoing_bytes as u64),
+            ("socket.max_unconnected", socket.max_unconnected as u64, 1),
+            ("socket.max_unconnected_per_address", socket.max_unconnected_per_address as u64, 1),
             ("socket.tcp_user_timeout_ms", socket.tcp_user_timeout_ms, 1000),
             ("delivery.sweep_interval_ms", delivery.sweep_interval_ms, 100),
             ("delivery.suspect_sweep_interval_ms", delivery.suspect_sweep_interval_ms, 10),

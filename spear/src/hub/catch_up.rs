@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use socket::Backlog;
 use store::{Span, StoreError};
 use tokio::time;
 use wire::Conversation;
 
 use super::{Hub, Sequencer, fill::message_frame, sequencer::Caught};
-use crate::{connection::Connection, socket::Backlog};
+use crate::connection::Connection;
 
 /// How long to wait before the store is asked again after it failed.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);

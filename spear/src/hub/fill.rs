@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use socket::Frame;
 use store::{Direction, PageRequest, Span, StoreError};
 use tokio::time;
 use wire::{Message, User};
@@ -11,7 +12,6 @@ use super::{
     catch_up::STORE_RETRY,
     sequencer::{Missing, Outgoing, Sequencer},
 };
-use crate::socket::Frame;
 
 /// The most messages and bytes that are read at once: bounds the memory of one fill.
 const PAGE_MESSAGES: usize = 100;

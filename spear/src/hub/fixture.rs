@@ -12,6 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use conversation::LocalDelivery as _;
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use socket::{Backlog, Frame, Outlet, Unanswered};
 use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, GroupRecord, Store};
 use tokio::{sync::Notify, time};
 use wire::{
@@ -23,7 +25,6 @@ use super::{Hub, flaky::Flaky};
 use crate::{
     connection::{Connection, Identity},
     counters::Counters,
-    socket::{Backlog, Frame, Outlet},
 };
 
 /// How long a test waits for something that must happen.
@@ -43,12 +44,16 @@ impl Outlet for Client {
             return Err(Backlog::Full);
         }
         self.room.fetch_sub(1, Ordering::Relaxed);
-        self.frames.lock().push(frame.as_str().to_owned());
+        self.frames.lock().push(frame.text().unwrap_or_default().trim_start_matches('4').to_owned());
         self.changed.notify_waiters();
         Ok(())
     }
 
     fn acknowledge(&self, _ack_id: u64, _json: &str) {}
+
+    async fn ask(&self, _name: &str, _args: &str) -> Result<Box<RawValue>, Unanswered> {
+        Err(Unanswered)
+    }
 
     async fn writable(&self) -> Result<(), Backlog> {
         loop {

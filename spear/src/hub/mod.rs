@@ -30,12 +30,13 @@ use std::sync::{Arc, Weak};
 use conversation::LocalDelivery;
 use dashmap::{DashMap, Entry, OccupiedEntry};
 use parking_lot::Mutex;
+use socket::Frame;
 use store::{Disconnect, Store};
 use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
 use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, User};
 
-use crate::{connection::Connection, counters::Counters, socket::Frame};
+use crate::{connection::Connection, counters::Counters};
 use interest::Interest;
 use sequencer::{Handed, Offered};
 

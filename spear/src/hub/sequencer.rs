@@ -6,13 +6,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use socket::{Backlog, Frame};
 use store::Span;
 use wire::{Conversation, MessageHint, User};
 
-use crate::{
-    connection::Connection,
-    socket::{Backlog, Frame},
-};
+use crate::connection::Connection;
 
 /// One conversation on this node.
 pub(crate) struct Sequencer {
