@@ -19,13 +19,13 @@ impl Frame {
         Self::build(&["42[\"", name, "\"", comma(args), args, "]"])
     }
 
-    /// An event that asks for an acknowledgement.
-    pub(crate) fn question(ack_id: u64, name: &str, args: &str) -> Self {
+    /// An event that asks for an acknowledgement; see [`Frame::acknowledgement`].
+    pub fn question(ack_id: u64, name: &str, args: &str) -> Self {
         Self::build(&["42", &ack_id.to_string(), "[\"", name, "\"", comma(args), args, "]"])
     }
 
-    /// The acknowledgement of an event.
-    pub(crate) fn acknowledgement(ack_id: u64, args: &str) -> Self {
+    /// The acknowledgement of an event, for those who write an [`crate::Outlet`] of their own.
+    pub fn acknowledgement(ack_id: u64, args: &str) -> Self {
         Self::build(&["43", &ack_id.to_string(), "[", args, "]"])
     }
 

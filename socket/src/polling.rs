@@ -44,6 +44,8 @@ pub(crate) async fn get(session: &Arc<Session>) -> Response<Full<Bytes>> {
     let (batch, last) = match taken {
         Some((batch, Stage::Open)) if batch.is_empty() => (batch, Some(NOTHING)),
         Some((batch, Stage::Open)) => (batch, None),
+        // Whether the server has disconnected it, or the transport was closed, a client tells by what comes first and alone.
+        Some((batch, _)) if !batch.is_empty() => (batch, None),
         Some((batch, _)) => (batch, Some(GOODBYE)),
         None if session.ended() == Some(Reason::ClientLeft) => (Batch::new(), Some(NOTHING)),
         None => (Batch::new(), Some(GOODBYE)),

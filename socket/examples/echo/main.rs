@@ -3,10 +3,14 @@
 //! It emits `auth` on connecting, answers `message` with `message-back`, acknowledges `message-with-ack` with its own arguments,
 //! asks back on `ask`, and sends many events on `many`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod reference;
 
-use clap::Parser;
-use http::Request;
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use clap::{Parser, ValueEnum};
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -19,7 +23,7 @@ use socket::{
     Event, Frame, Gate, Handshake, Inlet, Outlet, Peer, Reason, Refusal, Reply, Settings, SocketService,
 };
 use tokio::net::TcpListener;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 /// The most bytes of a request's head.
 const MOST_HEADERS: usize = 16 << 10;
@@ -27,6 +31,9 @@ const MOST_HEADERS: usize = 16 << 10;
 /// An echo server for Socket.IO clients.
 #[derive(Debug, Parser)]
 struct Options {
+    /// Which layer holds the sessions.
+    #[arg(long, value_enum, default_value_t = LayerKind::Own)]
+    layer: LayerKind,
     /// Where it listens, on 127.0.0.1; 0 lets the system choose.
     #[arg(long, default_value_t = 3000)]
     port: u16,
@@ -45,6 +52,14 @@ struct Options {
     /// The largest packet and body of a client, in bytes.
     #[arg(long, default_value_t = 1_000_000)]
     max_payload: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayerKind {
+    /// The one of this crate.
+    Own,
+    /// engineioxide, for comparison.
+    Engineioxide,
 }
 
 /// Lets everybody in, and knows why those went who have gone.
@@ -89,7 +104,7 @@ impl Inlet for Connection {
             "goodbye-of" => {
                 let id = event.args.first().and_then(|id| serde_json::from_str::<String>(id.get()).ok());
                 let reason = id.and_then(|id| self.goodbyes.lock().get(&id).copied());
-                reply.send(&json!(reason.map(name)).to_string());
+                reply.send(&json!(reason.map(Reason::as_str)).to_string());
             }
             _ => {}
         }
@@ -103,16 +118,6 @@ impl Inlet for Connection {
 
     fn closed(self: Arc<Self>, reason: Reason) {
         self.goodbyes.lock().insert(self.id.clone(), reason);
-    }
-}
-
-/// As the official server says it.
-fn name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::ClientLeft => "client namespace disconnect",
-        Reason::ServerClosed => "server namespace disconnect",
-        Reason::PingTimeout => "ping timeout",
-        _ => "transport close",
     }
 }
 
@@ -156,11 +161,25 @@ async fn main() -> std::io::Result<()> {
         outgoing_bytes: 4 * options.max_payload,
         ..Settings::default()
     };
-    let service = SocketService::new(Arc::new(Echo::default()), settings);
+    let echo = Arc::new(Echo::default());
+    match options.layer {
+        LayerKind::Own => serve(&options, SocketService::new(echo, settings), true).await,
+        LayerKind::Engineioxide => serve(&options, reference::service(echo, &settings), false).await,
+    }
+}
+
+async fn serve<S, B>(options: &Options, service: S, strict: bool) -> std::io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let yes = |claim| if claim { "yes" } else { "no" };
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    let (strict, address) = (yes(strict), listener.local_addr()?);
     println!(
-        "echo ready: binary=no namespaces=no strict=yes farewell=yes address={}",
-        listener.local_addr()?
+        "echo ready: binary=no namespaces=no rejoin=no http=yes strict={strict} farewell={strict} address={address}"
     );
     let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
     server
