@@ -1,0 +1,110 @@
+// Engine.IO 4: the server asks, the client answers in time, or the session is over.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { withEcho } from './support/echo.mjs';
+import { PollingSession } from './support/polling.mjs';
+import { echoes, isClosed, isUnknown, join, OPENERS } from './support/session.mjs';
+import { WebSocketSession } from './support/websocket.mjs';
+
+const suite = withEcho();
+
+// A ping is due after 300 ms, its answer within 200 ms more; what a busy machine adds is no fault of the server.
+const INTERVAL_MS = 300;
+const TIMEOUT_MS = 200;
+const SLACK_MS = 2_000;
+// Timers may fire a little early, and our clock starts a little late.
+const EARLY_MS = 50;
+
+test('a ping comes by polling, again after each answer', async () => {
+  const session = await PollingSession.open(suite.echo);
+  for (let round = 0; round < 4; round += 1) {
+    const start = performance.now();
+    assert.deepEqual((await session.get()).packets, ['2']);
+    if (round > 0) assert.ok(performance.now() - start > INTERVAL_MS - EARLY_MS, 'pings come too fast');
+    assert.equal((await session.post('3')).body, 'ok');
+    if (round === 0) await session.post('40');
+    if (round === 0) assert.match((await session.get()).packets[0], /^40/);
+  }
+});
+
+test('a ping comes by WebSocket, again after each answer', async () => {
+  const session = await WebSocketSession.open(suite.echo);
+  await join(session);
+  session.answers = false;
+  for (let round = 0; round < 4; round += 1) {
+    const start = performance.now();
+    assert.equal(await session.next(), '2');
+    if (round > 0) assert.ok(performance.now() - start > INTERVAL_MS - EARLY_MS, 'pings come too fast');
+    await session.send('3');
+  }
+});
+
+test('who answers pings is kept beyond the time to connect and several heartbeats', async () => {
+  for (const [transport, open] of Object.entries(OPENERS)) {
+    const session = await open(suite.echo);
+    await join(session);
+    const witness = await WebSocketSession.open(suite.echo);
+    await join(witness);
+    witness.answers = false;
+    for (let pings = 0; pings < 5; pings += 1) {
+      assert.equal(await witness.next(), '2', transport);
+      await witness.send('3');
+    }
+    await echoes(session);
+  }
+});
+
+test('a WebSocket that does not answer the ping is closed in time', async () => {
+  const session = await WebSocketSession.open(suite.echo);
+  session.answers = false;
+  const start = performance.now();
+  await isClosed(session);
+  const took = performance.now() - start;
+  assert.ok(took > INTERVAL_MS + TIMEOUT_MS - 2 * EARLY_MS, `closed after ${took} ms`);
+  assert.ok(took < INTERVAL_MS + TIMEOUT_MS + SLACK_MS, `closed after ${took} ms`);
+});
+
+test('a polling session that does not answer the ping is closed in time, and refused then', async () => {
+  const session = await PollingSession.open(suite.echo);
+  const start = performance.now();
+  assert.deepEqual((await session.get()).packets, ['2']);
+  const last = await session.get();
+  const took = performance.now() - start;
+  // A poll that waits is answered with a close packet; one that comes too late is refused.
+  if (last.status === 200) assert.deepEqual(last.packets, ['1']);
+  else assert.equal(last.status, 400);
+  assert.ok(took > INTERVAL_MS + TIMEOUT_MS - 2 * EARLY_MS, `closed after ${took} ms`);
+  assert.ok(took < INTERVAL_MS + TIMEOUT_MS + SLACK_MS, `closed after ${took} ms`);
+  assert.equal((await session.get()).status, 400);
+  assert.equal((await session.post('3')).status, 400);
+});
+
+test('a polling session that nobody polls is forgotten in time', async () => {
+  const { sid } = await PollingSession.open(suite.echo);
+  const witness = await WebSocketSession.open(suite.echo);
+  witness.answers = false;
+  await witness.over;
+  await isUnknown(suite.echo, { sid }, SLACK_MS);
+});
+
+test('a WebSocket ping of the client is answered, and is no answer to ours', async () => {
+  const session = await WebSocketSession.open(suite.echo);
+  session.answers = false;
+  const pongs = [];
+  session.socket.on('pong', (data) => pongs.push(data.toString()));
+  session.socket.ping('are you there?');
+  session.socket.ping('');
+  const more = setInterval(() => session.socket.ping('x'), 50);
+  await isClosed(session).finally(() => clearInterval(more));
+  assert.deepEqual(pongs.slice(0, 2), ['are you there?', '']);
+});
+
+test('a client of protocol 4 that pings is closed: heartbeats have one direction', async () => {
+  for (const [transport, open] of Object.entries(OPENERS)) {
+    const session = await open(suite.echo);
+    await session.send('2').catch((error) => assert.match(error.message, /400|hang up|ECONNRESET/, transport));
+    await isClosed(session);
+  }
+});
