@@ -1,0 +1,90 @@
+// The official clients v4, v3 and v2 on every transport: how connections end, and begin again.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { until, within } from '../support/wait.mjs';
+import { Echo, withEcho } from './support/echo.mjs';
+import { ANSWER_MS } from './support/queue.mjs';
+import { ask, CLIENTS, connect, echoed, nextEvent } from './support/official.mjs';
+import { isUnknown } from './support/session.mjs';
+
+const suite = withEcho({ pingIntervalMs: 500, pingTimeoutMs: 5_000 });
+
+const RECONNECT = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100, randomizationFactor: 0 };
+
+/** Id and revision of the session below a client. */
+const engineOf = (socket, { version }) => ({ sid: socket.io.engine.id, eio: version === 'v2' ? 3 : 4 });
+
+for (const client of CLIENTS) {
+  test(`${client.name}: a client that disconnects is gone for the server`, async () => {
+    const socket = await connect(suite.echo, client);
+    const engine = engineOf(socket, client);
+    const reason = nextEvent(socket, 'disconnect');
+    socket.disconnect();
+    assert.equal((await reason)[0], 'io client disconnect');
+    await isUnknown(suite.echo, engine);
+  });
+
+  // A client v2 is not told the id by which the server names it.
+  if (client.version !== 'v2') test(`${client.name}: the server knows why a client has gone`, async (t) => {
+    if (!suite.claims(t, 'farewell', 'the server is to tell why')) return;
+    const [socket, witness] = [await connect(suite.echo, client), await connect(suite.echo, client)];
+    const { id } = socket;
+    assert.deepEqual(await ask(witness, 'goodbye-of', id), [null]);
+    socket.disconnect();
+    const reason = await until(async () => (await ask(witness, 'goodbye-of', id))[0], ANSWER_MS, 'the server has seen it');
+    assert.equal(reason, 'client namespace disconnect');
+  });
+
+  test(`${client.name}: a client that the server disconnects is told`, async () => {
+    const socket = await connect(suite.echo, client);
+    const engine = engineOf(socket, client);
+    const reason = nextEvent(socket, 'disconnect');
+    socket.emit('leave');
+    assert.equal((await reason)[0], 'io server disconnect');
+    await isUnknown(suite.echo, engine);
+  });
+
+  test(`${client.name}: a client whose packet is malformed sees its transport close`, async () => {
+    const socket = await connect(suite.echo, client);
+    const reason = nextEvent(socket, 'disconnect');
+    socket.io.engine.write('no packet');
+    const [why] = await reason;
+    // Over polling the client may see its request fail first.
+    assert.ok(['transport close', 'transport error'].includes(why), why);
+  });
+
+  test(`${client.name}: a client whose transport breaks comes back as somebody new`, async () => {
+    const socket = await connect(suite.echo, client, RECONNECT);
+    const { id } = socket;
+    const [gone, back] = [nextEvent(socket, 'disconnect'), nextEvent(socket, 'connect')];
+    socket.io.engine.close();
+    await gone;
+    await back;
+    assert.notEqual(socket.id, id);
+    assert.deepEqual(await echoed(socket, [['again']]), [['again']]);
+  });
+}
+
+test('every client comes back when the server does', async (t) => {
+  const echo = await Echo.start({ pingIntervalMs: 500, pingTimeoutMs: 5_000 });
+  t.after(() => echo.dispose());
+  const sockets = await Promise.all(CLIENTS.map((client) => connect(echo, client, RECONNECT)));
+  const gone = Promise.all(sockets.map((socket) => nextEvent(socket, 'disconnect')));
+  const back = Promise.all(sockets.map((socket) => nextEvent(socket, 'connect', 20_000)));
+  await echo.kill9();
+  await gone;
+  await echo.launch();
+  await within(back, 20_000, 'all are back');
+  for (const [at, socket] of sockets.entries()) assert.deepEqual(await echoed(socket, [[at]]), [[at]], CLIENTS[at].name);
+});
+
+test('a client that stops answering is closed, though its connection is open', async () => {
+  const echo = suite.echo;
+  const socket = await connect(echo, { version: 'v4', transport: 'websocket' });
+  const engine = engineOf(socket, { version: 'v4' });
+  // Nothing is read any more, so no ping is seen.
+  socket.io.engine.transport.ws.pause();
+  await isUnknown(echo, engine, 15_000);
+});
