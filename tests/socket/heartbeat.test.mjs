@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { withEcho } from './support/echo.mjs';
 import { PollingSession } from './support/polling.mjs';
-import { echoes, isClosed, isUnknown, join, OPENERS } from './support/session.mjs';
+import { afterPings, echoes, isClosed, isUnknown, join, OPENERS } from './support/session.mjs';
 import { WebSocketSession } from './support/websocket.mjs';
 
 const suite = withEcho();
@@ -42,16 +42,10 @@ test('a ping comes by WebSocket, again after each answer', async () => {
 });
 
 test('who answers pings is kept beyond the time to connect and several heartbeats', async () => {
-  for (const [transport, open] of Object.entries(OPENERS)) {
+  for (const open of Object.values(OPENERS)) {
     const session = await open(suite.echo);
     await join(session);
-    const witness = await WebSocketSession.open(suite.echo);
-    await join(witness);
-    witness.answers = false;
-    for (let pings = 0; pings < 5; pings += 1) {
-      assert.equal(await witness.next(), '2', transport);
-      await witness.send('3');
-    }
+    await afterPings(suite.echo, 5);
     await echoes(session);
   }
 });
@@ -83,9 +77,7 @@ test('a polling session that does not answer the ping is closed in time, and ref
 
 test('a polling session that nobody polls is forgotten in time', async () => {
   const { sid } = await PollingSession.open(suite.echo);
-  const witness = await WebSocketSession.open(suite.echo);
-  witness.answers = false;
-  await witness.over;
+  await afterPings(suite.echo, 3);
   await isUnknown(suite.echo, { sid }, SLACK_MS);
 });
 

@@ -31,6 +31,14 @@ const io = new Server(http, {
 });
 const goodbyes = new Map();
 
+const REASONS = {
+  'client namespace disconnect': 'client_left',
+  'server namespace disconnect': 'server_closed',
+  'transport close': 'transport_closed',
+  'transport error': 'transport_closed',
+  'ping timeout': 'ping_timeout',
+};
+
 io.on('connection', (socket) => {
   socket.emit('auth', socket.handshake.auth);
   socket.on('message', (...args) => socket.emit('message-back', ...args));
@@ -42,7 +50,7 @@ io.on('connection', (socket) => {
   socket.on('many', (count) => emitMany(socket, count, 0));
   socket.on('leave', () => socket.disconnect(true));
   socket.on('goodbye-of', (id, answer) => answer?.(goodbyes.get(id) ?? null));
-  socket.on('disconnect', (reason) => goodbyes.set(socket.id, reason));
+  socket.on('disconnect', (reason) => goodbyes.set(socket.id, REASONS[reason] ?? reason));
 });
 
 function emitMany(socket, count, from) {

@@ -25,7 +25,8 @@
 //   `ask`                          emits `question` with an acknowledgement, then `answered` with what was acknowledged
 //   `many` n                       emits n events `one`, numbered without a gap
 //   `leave`                        disconnects this client
-//   `goodbye-of` id                acknowledges why the connection with this id has ended, null while it has not
+//   `goodbye-of` id                acknowledges why the connection with this id (of `40{"sid"}`) has ended, null while it has not:
+//                                  `client_left`, `server_closed`, `transport_closed`, `ping_timeout`, or another word
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';

@@ -23,7 +23,9 @@ export async function join(session, auth) {
   assert.match(joined, session.eio === 3 ? /^40$/ : /^40\{/);
   const [event, data] = eventOf(await session.next());
   assert.equal(event, 'auth');
-  return { ...JSON.parse(joined.slice(2) || '{}'), auth: data };
+  const { sid } = JSON.parse(joined.slice(2) || '{}');
+  session.id = sid;
+  return { sid, auth: data };
 }
 
 /** Name and arguments of an event without an acknowledgement. */
@@ -43,14 +45,45 @@ export async function echoes(session, ...args) {
   assert.deepEqual(eventOf(await session.next()), ['message-back', ...sent]);
 }
 
-/** The session is closed by the server, and unknown afterwards. Answers how it was told. */
+/** The session is closed by the server. Answers how it was told. */
 export async function isClosed(session, budgetMs = ANSWER_MS) {
   const how = await within(session.over, budgetMs, 'the session is closed');
-  await isUnknown(session.echo, session, budgetMs);
+  if (session instanceof PollingSession) await isUnknown(session.echo, session, budgetMs);
+  await isGone(session);
   return how;
 }
 
-/** Waits until a poll with this session's id is refused as unknown: a session on another transport is refused otherwise. */
+/** What the server's handlers have been told of the end of a session that has joined; unless it cannot tell. */
+export async function isGone(session) {
+  if (session.id !== undefined && session.echo.claims.farewell) await goodbyeOf(session.echo, session.id);
+}
+
+/** Waits until the connection with this id has ended, and answers why. */
+export async function goodbyeOf(echo, id, budgetMs = ANSWER_MS) {
+  const witness = await WebSocketSession.open(echo);
+  await join(witness);
+  const ask = async () => {
+    await witness.send(`420${JSON.stringify(['goodbye-of', id])}`);
+    return JSON.parse((await witness.next()).replace(/^430/, ''))[0];
+  };
+  const reason = await until(ask, budgetMs, `the server has seen the end of ${id}`);
+  await witness.close();
+  return reason;
+}
+
+/** Resolves after so many pings of the server: its own measure of time. */
+export async function afterPings(echo, count) {
+  const clock = await WebSocketSession.open(echo);
+  await join(clock);
+  clock.answers = false;
+  for (let pings = 0; pings < count; pings += 1) {
+    assert.equal(await clock.next(), '2');
+    await clock.send('3');
+  }
+  await clock.close();
+}
+
+/** Waits until a poll with this session's id is refused as unknown. Says nothing about a session on another transport. */
 export function isUnknown(echo, { sid, eio = 4 }, budgetMs = ANSWER_MS) {
   const url = endpoint(echo, { EIO: eio, transport: 'polling', sid });
   return until(
