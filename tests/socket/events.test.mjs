@@ -26,9 +26,11 @@ for (const [transport, open] of Object.entries(OPENERS)) {
 
   test(`${transport}: text of every kind comes back as it was`, async () => {
     const session = await joined();
-    for (const text of ['é', '€', '😀', '👩‍👩‍👧‍👧', '\u2028\u2029', '\u0000\u001f\u007f', '"\\/', '\x1e', ']}', '\ufeff', '\uffff', '42["message","x"]']) {
-      await echoes(session, text, { [text]: text });
-    }
+    const texts = [
+      'é', '€', '😀', '👩‍👩‍👧‍👧', '\u2028\u2029', '\u0000\u001f\u007f', '"\\/', '\x1e', ']}',
+      '\ufeff', '\uffff', '42["message","x"]',
+    ];
+    for (const text of texts) await echoes(session, text, { [text]: text });
   });
 
   test(`${transport}: white space and escapes of JSON are no matter`, async () => {

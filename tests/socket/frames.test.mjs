@@ -26,7 +26,8 @@ test('the handshake proves that the server speaks WebSocket', async () => {
 });
 
 test('an extension that is offered need not be used', async () => {
-  const session = await RawSession.open(suite.echo, { headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' } });
+  const headers = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
+  const session = await RawSession.open(suite.echo, { headers });
   assert.doesNotMatch(session.head, /sec-websocket-extensions/i);
   await join(session);
   await echoes(session, 'x'.repeat(10_000));
@@ -107,7 +108,13 @@ test('a message in fragments is put together, with pings in between', async () =
 test('empty fragments are fragments', async () => {
   const session = await joined();
   const packet = message('x');
-  await session.write(text('', { fin: false }), frame(CONTINUATION, packet, { fin: false }), frame(CONTINUATION, '', { fin: false }), frame(CONTINUATION, ''));
+  const more = { fin: false };
+  await session.write(
+    text('', more),
+    frame(CONTINUATION, packet, more),
+    frame(CONTINUATION, '', more),
+    frame(CONTINUATION),
+  );
   assert.equal(await wordOf(session), 'x');
 });
 

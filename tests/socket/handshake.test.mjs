@@ -91,5 +91,6 @@ test('a method that is neither GET nor POST is refused, and the session goes on'
     const { status } = await request(session.url, { method });
     assert.ok([400, 405, 500].includes(status), `${method}: ${status}`);
   }
-  assert.deepEqual(await session.post('40'), { ...(await session.post('3')), status: 200, body: 'ok' });
+  const { status, body } = await session.post('40');
+  assert.deepEqual([status, body], [200, 'ok']);
 });

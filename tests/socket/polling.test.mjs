@@ -8,7 +8,7 @@ import { within } from '../support/wait.mjs';
 import { CALM, withEcho } from './support/echo.mjs';
 import { request } from './support/http.mjs';
 import { PollingSession } from './support/polling.mjs';
-import { echoes, eventOf, isUnknown, join, message } from './support/session.mjs';
+import { echoes, eventOf, isUnknown, message } from './support/session.mjs';
 
 const suite = withEcho(CALM);
 
@@ -83,7 +83,10 @@ test('a body that comes in pieces, even within a character, is put together', as
   socket.setNoDelay();
   const head = `POST ${pathname}${search} HTTP/1.1\r\nHost: echo\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`;
   await new Promise((resolve) => socket.write(head, resolve));
-  for (const byte of body) await new Promise((resolve) => socket.write(Buffer.concat([Buffer.from('1\r\n'), Buffer.from([byte]), Buffer.from('\r\n')]), resolve));
+  for (const byte of body) {
+    const chunk = Buffer.concat([Buffer.from('1\r\n'), Buffer.from([byte]), Buffer.from('\r\n')]);
+    await new Promise((resolve) => socket.write(chunk, resolve));
+  }
   socket.write('0\r\n\r\n');
   assert.deepEqual((await session.get()).packets.map(eventOf), [['message-back', '😀']]);
   socket.destroy();
@@ -114,7 +117,8 @@ test('two posts at once end the session', async () => {
   const firstEnded = new Promise((resolve) => first.once('close', resolve));
   first.on('error', () => {});
   first.resume();
-  await new Promise((resolve) => first.write(`POST ${pathname}${search} HTTP/1.1\r\nHost: echo\r\nContent-Length: 100\r\n\r\n42["mess`, resolve));
+  const half = `POST ${pathname}${search} HTTP/1.1\r\nHost: echo\r\nContent-Length: 100\r\n\r\n42["mess`;
+  await new Promise((resolve) => first.write(half, resolve));
   await refusedOrCut(session.post(message('second')), [400, 500]);
   await isUnknown(suite.echo, session);
   first.destroy();

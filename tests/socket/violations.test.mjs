@@ -100,7 +100,11 @@ test(`a message above the limit in fragments closes with ${TOO_LARGE}`, async ()
   await closesWith(TOO_LARGE, text('42["message","', { fin: false }), ...parts, frame(CONTINUATION, '"]'));
 });
 
-for (const [what, length] of Object.entries({ 'a byte more than the limit': LIMIT + 1, '4 GB': 2 ** 32, 'all that a number can say': 2n ** 53n - 1n })) {
+for (const [what, length] of Object.entries({
+  'a byte more than the limit': LIMIT + 1,
+  '4 GB': 2 ** 32,
+  'all that a number can say': 2n ** 53n - 1n,
+})) {
   test(`a frame that announces ${what} closes with ${TOO_LARGE}, before it comes`, async () => {
     await closesWith(TOO_LARGE, frame(TEXT, 'x', { length, form: 64 }));
   });

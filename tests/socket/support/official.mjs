@@ -24,7 +24,9 @@ export async function begin(echo, { version, transport }, options = {}) {
   await within(
     new Promise((resolve, reject) => {
       socket.once('connect', resolve);
-      for (const failure of ['connect_error', 'error']) socket.once(failure, (error) => reject(error instanceof Error ? error : new Error(error)));
+      for (const failure of ['connect_error', 'error']) {
+        socket.once(failure, (error) => reject(error instanceof Error ? error : new Error(error)));
+      }
     }),
     ANSWER_MS,
     `${version} over ${transport} is connected`,

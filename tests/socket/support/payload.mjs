@@ -14,7 +14,9 @@ export function decodePayload(eio, body) {
   for (let at = 0; at < body.length; ) {
     const colon = body.indexOf(':', at);
     const length = Number(body.slice(at, colon));
-    if (colon < 0 || !Number.isInteger(length) || colon + 1 + length > body.length) throw new Error(`no payload: ${body.slice(at, at + 80)}`);
+    if (colon < 0 || !Number.isInteger(length) || colon + 1 + length > body.length) {
+      throw new Error(`no payload: ${body.slice(at, at + 80)}`);
+    }
     packets.push(body.slice(colon + 1, colon + 1 + length));
     at = colon + 1 + length;
   }
