@@ -7,10 +7,10 @@ use axum::{
     body::Body,
     extract::{ConnectInfo, Request},
 };
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::{
@@ -24,6 +24,8 @@ use crate::Shutdown;
 /// How long a client may take to send the head of a request; also how long a kept connection may stay silent. Longer
 /// than the 5 s that common clients keep an idle one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most bytes of a request's head, and of what is read ahead of a body.
+const HEAD_BYTES: usize = 64 << 10;
 /// How long to wait after a connection could not be accepted: usually no file is left, and one must be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -60,8 +62,9 @@ async fn serve(
     stop: impl Future<Output = ()>,
     expired: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    // Hyper's own: the one that finds out the version first does not time those who say nothing at all.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HEAD_BYTES);
     let open = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
@@ -82,8 +85,8 @@ async fn serve(
         accepted(&stream);
         let service = router.clone().map_request(move |request| with_peer(request, peer));
         let service = TowerToHyperService::new(service);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = open.watch(connection.into_owned());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = open.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::trace!(%error, %peer, "a connection ended");
@@ -130,11 +133,13 @@ mod tests {
         asking.read_to_string(&mut answer).await.expect("answered");
         assert!(answer.ends_with("127.0.0.1"), "{answer}");
 
-        let mut silent = TcpStream::connect(address).await.expect("connected");
-        silent.write_all(b"GET / HT").await.expect("sent");
-        let mut rest = Vec::new();
-        let closed = time::timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await;
-        assert!(closed.is_ok(), "the connection is still open");
+        for said in ["", "GET / HT"] {
+            let mut silent = TcpStream::connect(address).await.expect("connected");
+            silent.write_all(said.as_bytes()).await.expect("sent");
+            let mut rest = Vec::new();
+            let closed = time::timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await;
+            assert!(closed.is_ok(), "the connection of one who said {said:?} is still open");
+        }
 
         trigger.request();
         server.await.expect("no panic").expect("served");

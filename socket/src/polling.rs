@@ -47,7 +47,7 @@ pub(crate) async fn get(session: &Arc<Session>) -> Response<Full<Bytes>> {
         // Whether the server has disconnected it, or the transport was closed, a client tells by what comes first and alone.
         Some((batch, _)) if !batch.is_empty() => (batch, None),
         Some((batch, _)) => (batch, Some(GOODBYE)),
-        None if session.ended() == Some(Reason::ClientLeft) => (Batch::new(), Some(NOTHING)),
+        None if session.ended() == Some(Reason::TransportClosed) => (Batch::new(), Some(NOTHING)),
         None => (Batch::new(), Some(GOODBYE)),
     };
     let texts = batch.iter().filter_map(|frame| frame.text()).chain(last);
@@ -99,7 +99,7 @@ where
             break;
         }
     }
-    let well = session.ended().is_none_or(|reason| reason == Reason::ClientLeft);
+    let well = session.ended().is_none_or(|reason| reason == Reason::TransportClosed);
     if well { answer::ok() } else { answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest) }
 }
 

@@ -166,11 +166,11 @@ impl std::fmt::Debug for Reply {
 /// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The client said goodbye.
+    /// The client left the namespace.
     ClientLeft,
     /// [`Outlet::close`] was called.
     ServerClosed,
-    /// The transport was closed or failed without a word.
+    /// The transport was closed, as by a page that was left, or failed.
     TransportClosed,
     /// Nothing was heard from the client for too long.
     PingTimeout,

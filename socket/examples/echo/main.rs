@@ -11,10 +11,9 @@ use bytes::Bytes;
 use clap::{Parser, ValueEnum};
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use parking_lot::Mutex;
@@ -100,7 +99,7 @@ impl Inlet for Connection {
                 let count = args.parse::<u32>().unwrap_or(0);
                 drop(tokio::spawn(send_all(outlet, count)));
             }
-            "bye" => outlet.close(),
+            "leave" => outlet.close(),
             "goodbye-of" => {
                 let id = event.args.first().and_then(|id| serde_json::from_str::<String>(id.get()).ok());
                 let reason = id.and_then(|id| self.goodbyes.lock().get(&id).copied());
@@ -181,9 +180,8 @@ where
     println!(
         "echo ready: binary=no namespaces=no rejoin=no http=yes strict={strict} farewell={strict} address={address}"
     );
-    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(options.connect_timeout_ms))
         .max_buf_size(MOST_HEADERS);
@@ -195,7 +193,7 @@ where
             request
         });
         let service = TowerToHyperService::new(service);
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::spawn(async move {
             // Why a connection has failed is the client's business.
             drop(connection.await);

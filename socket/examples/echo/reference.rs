@@ -110,7 +110,7 @@ impl EngineIoHandler for Engine {
                 None => malformed(),
             },
             Ok(Incoming::Ack { ack_id, json }) => {
-                let asked = admitted.and_then(|(_, outlet)| outlet.asked.lock().1.remove(&ack_id));
+                let asked = admitted.and_then(|(_, outlet)| outlet.asked.lock().open.remove(&ack_id));
                 if let (Some(asked), Ok(args)) = (asked, serde_json::from_str::<Box<RawValue>>(json)) {
                     drop(asked.send(args));
                 }
@@ -167,7 +167,14 @@ impl Engine {
 struct EngineOutlet {
     socket: Arc<Socket<Slot>>,
     waiting: Arc<Mutex<VecDeque<Frame>>>,
-    asked: Mutex<(u64, BTreeMap<u64, oneshot::Sender<Box<RawValue>>>)>,
+    asked: Mutex<Asked>,
+}
+
+/// The next number, and who waits for which answer.
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    open: BTreeMap<u64, oneshot::Sender<Box<RawValue>>>,
 }
 
 /// Queues a frame, but leaves a place for a ping: a ping that finds none ends the connection.
@@ -222,9 +229,9 @@ impl Outlet for EngineOutlet {
         let (sender, answer) = oneshot::channel();
         let ack_id = {
             let mut asked = self.asked.lock();
-            asked.0 += 1;
-            let ack_id = asked.0;
-            asked.1.insert(ack_id, sender);
+            asked.last += 1;
+            let ack_id = asked.last;
+            asked.open.insert(ack_id, sender);
             ack_id
         };
         queue(&self.socket, &Frame::question(ack_id, name, args)).map_err(|_| Unanswered)?;

@@ -25,7 +25,7 @@ impl Session {
                 self.say(Frame::packet(&engine::pong(data)));
             }
             engine::Packet::Pong(_) if self.revision() == Revision::V4 => self.heard(),
-            engine::Packet::Close => self.end(Reason::ClientLeft, Farewell::Say(Frame::close(None))),
+            engine::Packet::Close => self.end(Reason::TransportClosed, Farewell::Say(Frame::close(None))),
             // The attachment of an event that was not taken.
             engine::Packet::Binary | engine::Packet::Noop => {}
             engine::Packet::Open

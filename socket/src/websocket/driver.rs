@@ -233,7 +233,7 @@ fn receive(session: &Arc<Session>, message: &Message<'_>) -> ControlFlow<()> {
         // The attachment of an event that was not taken.
         Message::Binary | Message::Pong => {}
         Message::Ping(data) => session.say(Frame::pong(data)),
-        Message::Close(code) => session.end(Reason::ClientLeft, Farewell::Say(Frame::close(*code))),
+        Message::Close(code) => session.end(Reason::TransportClosed, Farewell::Say(Frame::close(*code))),
     }
     session.flow()
 }

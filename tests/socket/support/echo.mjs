@@ -11,6 +11,7 @@
 //
 //   binary=no       a binary event is refused: its acknowledgement is {"ok":false,"error":{"code":"bad_request"}}; `yes`: echoed
 //   namespaces=no   only the default namespace exists
+//   rejoin=yes      who has left may connect again in the same session
 //   strict=yes      it also holds what the official server does not; each such test says what that is
 //   farewell=yes    it knows `goodbye-of`
 //   http=yes        it also ends connections that never get to the end of a request, within the time to connect
