@@ -7,16 +7,16 @@ use axum::{
     body::Body,
     extract::{ConnectInfo, Request},
 };
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{body::Incoming, server::conn::http1, service::HttpService};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     time,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 use crate::Shutdown;
@@ -65,7 +65,7 @@ async fn serve(
     // Hyper's own: the one that finds out the version first does not time those who say nothing at all.
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HEAD_BYTES);
-    let open = GracefulShutdown::new();
+    let (open, leaving) = (TaskTracker::new(), CancellationToken::new());
     let mut stop = pin!(stop);
     loop {
         let (stream, peer) = tokio::select! {
@@ -86,20 +86,43 @@ async fn serve(
         let service = router.clone().map_request(move |request| with_peer(request, peer));
         let service = TowerToHyperService::new(service);
         let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let connection = open.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::trace!(%error, %peer, "a connection ended");
-            }
-        });
+        open.spawn(attend(connection, leaving.clone(), peer));
     }
     drop(listener);
+    leaving.cancel();
+    open.close();
     tokio::select! {
-        () = open.shutdown() => {}
+        () = open.wait() => {}
         // A client that keeps its request open does not keep the process.
         () = expired => {}
     }
     Ok(())
+}
+
+/// Serves a connection; once the server leaves, only to the end of the request that is under way.
+async fn attend<S, B>(
+    connection: http1::UpgradeableConnection<TokioIo<TcpStream>, S>,
+    leaving: CancellationToken,
+    peer: SocketAddr,
+) where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    TokioIo<TcpStream>: Send,
+    B: hyper::body::Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = leaving.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, %peer, "a connection ended");
+    }
 }
 
 fn with_peer(request: Request<Incoming>, peer: SocketAddr) -> Request {
