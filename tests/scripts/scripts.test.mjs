@@ -1,7 +1,7 @@
 // bin/start.sh, status.sh and stop.sh, as a developer uses them.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -10,7 +10,10 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { releaseOffset, reserveOffset } from '../support/ports.mjs';
+
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const BINARY = process.env.PHALANX_BIN ?? join(ROOT, 'target', 'test1', 'phalanx');
 const BUDGET_MS = 120_000;
 
 /** Runs bin/NAME.sh; answers its exit code and everything it printed. */
@@ -32,44 +35,67 @@ async function token(port) {
   return (await response.json()).token;
 }
 
+const DEVELOPERS = ['dev1', 'dev2'];
+
 describe('the scripts', () => {
   let directory;
-  let env;
+  /** By profile: the environment of its scripts. At ports of the tests' own: what stands in the profiles may be taken here. */
+  const env = {};
+  const offsets = {};
 
-  before(() => {
+  before(async () => {
     directory = mkdtempSync(join(tmpdir(), 'phalanx-scripts-'));
-    env = { PHALANX__CLUSTER__DATA_DIR: join(directory, 'data') };
+    for (const profile of DEVELOPERS) {
+      offsets[profile] = await reserveOffset();
+      env[profile] = {
+        PHALANX__CLUSTER__DATA_DIR: join(directory, 'data'),
+        PHALANX__INSTANCE__PORT_OFFSET: String(offsets[profile]),
+      };
+    }
   });
 
   after(async () => {
-    for (const profile of ['dev1', 'dev2']) await script('stop', [profile], env);
+    for (const profile of DEVELOPERS) {
+      await script('stop', [profile], env[profile]);
+      releaseOffset(offsets[profile]);
+    }
     rmSync(directory, { recursive: true, force: true });
   });
 
   test('two developers run clusters side by side', async () => {
-    for (const [profile, ticket] of [['dev1', 21000], ['dev2', 22000]]) {
-      const started = await script('start', [profile], env);
+    const tickets = DEVELOPERS.map((profile) => 20_000 + offsets[profile]);
+    for (const [number, profile] of DEVELOPERS.entries()) {
+      const started = await script('start', [profile], env[profile]);
       assert.equal(started.code, 0, started.output);
-      assert.match(started.output, new RegExp(`ticket-1 +http://127.0.0.1:${ticket}\n`));
+      assert.match(started.output, new RegExp(`ticket-1 +http://127.0.0.1:${tickets[number]}\n`));
       assert.match(started.output, /try:\n.*curl.*\n.*curl.*\n.*node examples/);
     }
     // Their keys differ: a token of one is nothing to the other.
-    const [one, other] = [await token(21000), await token(22000)];
+    const [one, other] = [await token(tickets[0]), await token(tickets[1])];
     const ask = (port, bearer) =>
       fetch(`http://127.0.0.1:${port}/v1/tickets`, { method: 'POST', headers: { authorization: `Bearer ${bearer}` } });
-    assert.equal((await ask(21000, one)).status, 200);
-    assert.equal((await ask(22000, other)).status, 200);
-    assert.equal((await ask(22000, one)).status, 401);
+    assert.equal((await ask(tickets[0], one)).status, 200);
+    assert.equal((await ask(tickets[1], other)).status, 200);
+    assert.equal((await ask(tickets[1], one)).status, 401);
+  });
+
+  test('no port of the profiles is used twice', () => {
+    const ports = ['test1', ...DEVELOPERS].flatMap((profile) => {
+      const nodes = execFileSync(BINARY, ['nodes', '--profile', profile], { encoding: 'utf8', cwd: ROOT });
+      return [...nodes.matchAll(/:(\d+)/g)].map(([, port]) => port);
+    });
+    assert.ok(ports.length > 3 * 8, ports.join(' '));
+    assert.equal(new Set(ports).size, ports.length, ports.join(' '));
   });
 
   test('status shows every node', async () => {
-    const { code, output } = await script('status', ['dev1'], env);
+    const { code, output } = await script('status', ['dev1'], env.dev1);
     assert.equal(code, 0, output);
     assert.equal(output.match(/ready$/gm)?.length, 8, output);
   });
 
   test('starting twice says that it runs already', async () => {
-    const { code, output } = await script('start', ['dev1'], env);
+    const { code, output } = await script('start', ['dev1'], env.dev1);
     assert.equal(code, 0, output);
     assert.match(output, /runs already \(pid \d+\)/);
   });
@@ -105,26 +131,26 @@ describe('the scripts', () => {
     for (const tool of readdirSync('/usr/bin')) {
       if (!['npm', 'cc'].includes(tool)) symlinkSync(join('/usr/bin', tool), join(path, tool));
     }
-    const { code, output } = await script('start', ['dev1'], { ...env, PATH: path });
+    const { code, output } = await script('start', ['dev1'], { ...env.dev1, PATH: path });
     assert.equal(code, 1, output);
     assert.match(output, /npm: .*Node\.js 20/);
     assert.match(output, /cc: a C compiler/);
   });
 
   test('a profile that does not exist is refused with those that do', async () => {
-    const { code, output } = await script('start', ['nope'], env);
+    const { code, output } = await script('start', ['nope'], env.dev1);
     assert.equal(code, 1, output);
     assert.match(output, /no profiles\/nope.*dev1.*test1/);
   });
 
   test('stopping drains, and status tells that nothing runs', async () => {
-    for (const profile of ['dev1', 'dev2']) {
-      const stopped = await script('stop', [profile], env);
+    for (const profile of DEVELOPERS) {
+      const stopped = await script('stop', [profile], env[profile]);
       assert.equal(stopped.code, 0, stopped.output);
       assert.match(stopped.output, /has ended/);
-      const status = await script('status', [profile], env);
+      const status = await script('status', [profile], env[profile]);
       assert.equal(status.code, 3, status.output);
     }
-    assert.match((await script('stop', ['dev1'], env)).output, /does not run/);
+    assert.match((await script('stop', ['dev1'], env.dev1)).output, /does not run/);
   });
 });
