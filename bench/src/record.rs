@@ -29,6 +29,20 @@ pub struct Figure {
     pub name: String,
     /// How much.
     pub value: f64,
+    /// What one wants of it.
+    pub better: Better,
+}
+
+/// Which of two figures is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// The larger one.
+    More,
+    /// The smaller one.
+    Less,
+    /// Neither: it says how the run was, and is no result.
+    Neither,
 }
 
 impl Record {
@@ -39,16 +53,16 @@ impl Record {
     }
 
     /// Adds a figure; what could not be measured is left out.
-    pub fn figure(&mut self, name: &str, value: impl Into<Option<f64>>) {
+    pub fn figure(&mut self, better: Better, name: &str, value: impl Into<Option<f64>>) {
         if let Some(value) = value.into() {
-            self.figures.push(Figure { name: name.to_owned(), value });
+            self.figures.push(Figure { name: name.to_owned(), value, better });
         }
     }
 
     /// Adds the processor time of the server, and of the generator for comparison, given how long the stretch was.
     pub fn cpu_time(&mut self, time: &CpuTime, seconds: f64) {
-        self.figure("generator's share of a CPU", time.generator / seconds);
-        self.figure("CPU seconds of the server", time.total());
+        self.figure(Better::Neither, "generator's share of a CPU", time.generator / seconds);
+        self.figure(Better::Neither, "CPU seconds of the server", time.total());
         self.cpu.clone_from(&time.each);
     }
 
@@ -62,7 +76,7 @@ impl Record {
     pub fn text(&self) -> String {
         let mut text = format!("{}, {}\n", self.server, self.work);
         let width = self.figures.iter().map(|figure| figure.name.len()).max().unwrap_or(0);
-        for Figure { name, value } in &self.figures {
+        for Figure { name, value, .. } in &self.figures {
             text += &format!("  {name:width$}  {:>12}\n", number(*value));
         }
         if self.cpu.len() > 1 {
@@ -131,8 +145,8 @@ mod tests {
     #[test]
     fn a_record_comes_back_from_its_file() {
         let mut record = Record::new("direct".into(), "phalanx");
-        record.figure("sends", 12.5);
-        record.figure("nothing", None);
+        record.figure(Better::More, "sends", 12.5);
+        record.figure(Better::Less, "nothing", None);
         record.fault("lost 1");
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("results");

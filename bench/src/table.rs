@@ -1,46 +1,55 @@
 //! Records of several runs as a table in Markdown: a row for each figure, a column for each server.
 
-use crate::record::{Record, number};
+use crate::record::{Better, Figure, Record, number};
 
-/// The table of these records: the median of each figure over the runs of a work and server, and behind it how many times
-/// that figure the first server reached.
+/// The table of these records: the median of each figure over the runs of a work and server. Behind those of the other servers
+/// stands how many times better the first one is: 2.00× is twice as much of what should be much, or half of what should be little.
 #[must_use]
 pub fn markdown(records: &[Record]) -> String {
     let servers = distinct(records.iter().map(|record| record.server.as_str()));
     let mut table =
         format!("| work | figure | {} |\n|---|---|{}\n", servers.join(" | "), "---:|".repeat(servers.len()));
     for work in distinct(records.iter().map(|record| record.work.as_str())) {
-        let of_work = || records.iter().filter(|record| record.work == work);
+        let of_work: Vec<&Record> = records.iter().filter(|record| record.work == work).collect();
+        let figures =
+            || of_work.iter().flat_map(|record| &record.figures).filter(|it| it.better != Better::Neither);
         let mut title = work;
-        let names = of_work().flat_map(|record| record.figures.iter().map(|figure| figure.name.as_str()));
-        for name in distinct(names) {
-            let middle = |server: &str| {
-                median(of_work().filter(|record| record.server == server).flat_map(|record| {
-                    record.figures.iter().filter(|figure| figure.name == name).map(|figure| figure.value)
-                }))
-            };
-            let first = servers.first().and_then(|server| middle(server));
-            let cells: Vec<String> = servers
-                .iter()
-                .enumerate()
-                .map(|(column, server)| cell(middle(server), first.filter(|_| column > 0)))
-                .collect();
+        for name in distinct(figures().map(|figure| figure.name.as_str())) {
+            let cells = row(&servers, &of_work, name);
             table += &format!("| {title} | {name} | {} |\n", cells.join(" | "));
             title = "";
         }
-        for record in of_work().filter(|record| !record.faults.is_empty()) {
+        for record in of_work.iter().filter(|record| !record.faults.is_empty()) {
             table += &format!("| | **wrong** | {}: {} |\n", record.server, record.faults.join("; "));
         }
     }
     table
 }
 
-fn cell(value: Option<f64>, first: Option<f64>) -> String {
-    let Some(value) = value else { return "–".to_owned() };
-    match first {
-        Some(first) if value > 0.0 && first > 0.0 => format!("{} ({:.2}×)", number(value), first / value),
-        _ => number(value),
-    }
+/// One figure of one work, of every server.
+fn row(servers: &[&str], of_work: &[&Record], name: &str) -> Vec<String> {
+    let middle = |server: &str| {
+        let of_server = of_work.iter().filter(|record| record.server == server);
+        let figures: Vec<&Figure> =
+            of_server.flat_map(|record| &record.figures).filter(|figure| figure.name == name).collect();
+        Some((median(figures.iter().map(|figure| figure.value))?, figures.first()?.better))
+    };
+    let first = servers.first().and_then(|server| middle(server)).map(|(value, _)| value);
+    let cell = |(column, server): (usize, &&str)| match middle(server) {
+        Some((value, better)) => cell(value, better, first.filter(|_| column > 0)),
+        None => "–".to_owned(),
+    };
+    servers.iter().enumerate().map(cell).collect()
+}
+
+fn cell(value: f64, better: Better, first: Option<f64>) -> String {
+    let times = match (first, better) {
+        (Some(first), Better::More) => first / value,
+        (Some(first), Better::Less) => value / first,
+        _ => return number(value),
+    };
+    // Of a figure that is nothing, or less, nothing is a multiple.
+    if times.is_finite() && times > 0.0 { format!("{} ({times:.2}×)", number(value)) } else { number(value) }
 }
 
 /// In the order in which they came first.
@@ -71,7 +80,7 @@ mod tests {
 
     fn record(server: &str, value: f64) -> Record {
         let mut record = Record::new("direct".into(), server);
-        record.figure("sends", value);
+        record.figure(Better::More, "sends", value);
         record
     }
 
@@ -97,10 +106,26 @@ mod tests {
     #[test]
     fn a_figure_that_one_server_lacks_is_a_dash() {
         let mut more = record("node", 100.0);
-        more.figure("latency", 5.0);
+        more.figure(Better::Less, "latency", 5.0);
         let table = markdown(&[record("phalanx", 100.0), more]);
         assert!(table.contains("| direct | sends | 100 | 100 (1.00×) |"), "{table}");
         assert!(table.contains("|  | latency | – | 5.00 |"), "{table}");
+    }
+
+    #[test]
+    fn less_is_better_where_it_is() {
+        assert_eq!(cell(8.0, Better::Less, Some(4.0)), "8.00 (2.00×)");
+        assert_eq!(cell(8.0, Better::More, Some(4.0)), "8.00 (0.50×)");
+        for (value, first) in [(0.0, 4.0), (-1.0, 4.0), (4.0, 0.0)] {
+            assert!(!cell(value, Better::Less, Some(first)).contains('×'), "{value} {first}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_result_is_not_in_the_table() {
+        let mut record = record("phalanx", 1.0);
+        record.figure(Better::Neither, "share", 0.5);
+        assert!(!markdown(&[record]).contains("share"));
     }
 
     #[test]

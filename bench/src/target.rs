@@ -168,7 +168,9 @@ impl Matching {
     fn add(&mut self, seat: Seat) {
         let elsewhere = self.single.iter_mut().find(|(node, seats)| **node != seat.node && !seats.is_empty());
         match elsewhere.and_then(|(_, seats)| seats.pop()) {
-            Some(other) => self.pairs.push((other, seat)),
+            // By turns, so that every node has as many who send.
+            Some(other) if self.pairs.len().is_multiple_of(2) => self.pairs.push((other, seat)),
+            Some(other) => self.pairs.push((seat, other)),
             None => self.single.entry(seat.node.clone()).or_default().push(seat),
         }
     }
@@ -199,6 +201,8 @@ mod tests {
         let pairs = plain(2).pairs("p", 20).await.expect("seats");
         assert_eq!(pairs.len(), 20);
         assert!(pairs.iter().all(|(one, other)| one.node != other.node && one.user != other.user));
+        let of_the_first = pairs.iter().filter(|(one, _)| one.node == pairs[0].0.node).count();
+        assert_eq!(of_the_first, 10, "each node has half of the senders");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     latency::Latencies,
     link::Link,
-    record::Record,
+    record::{Better, Record},
     servers::{CpuClock, CpuTime},
     settle::until_settled,
 };
@@ -75,10 +75,10 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>
 }
 
 fn finish(mut record: Record, count: usize, took: Duration, used: &CpuTime, latencies: &Latencies) -> Record {
-    record.figure("connections per CPU second", used.rate(count as u64));
-    record.figure("connections per second", count as f64 / took.as_secs_f64());
-    record.figure("time to connect p50, ms", latencies.quantile_ms(0.5));
-    record.figure("time to connect p99, ms", latencies.quantile_ms(0.99));
+    record.figure(Better::More, "connections per CPU second", used.rate(count as u64));
+    record.figure(Better::More, "connections per second", count as f64 / took.as_secs_f64());
+    record.figure(Better::Less, "time to connect p50, ms", latencies.quantile_ms(0.5));
+    record.figure(Better::Less, "time to connect p99, ms", latencies.quantile_ms(0.99));
     record.cpu_time(used, took.as_secs_f64());
     record
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     link::{Incoming, Link},
     order::Faults,
-    record::{Record, number},
+    record::{Better, Record, number},
     schedule::Schedule,
     target::Seat,
 };
@@ -74,7 +74,7 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>
         bench.say(&format!("now {} a second", number(rate as f64)));
         let title = format!("{shape}, at {} % of that", number(share * 100.0));
         let (mut open, _) = load(bench, options, "o", &title, Load::Open(rate)).await?;
-        open.figure("due per second", rate as f64);
+        open.figure(Better::Neither, "due per second", rate as f64);
         records.push(open);
     }
     Ok(records)

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Bench, crowd::Crowd};
 use crate::{
     procfs,
-    record::{Record, number},
+    record::{Better, Record, number},
     servers::Process,
     settle::until_settled,
     slope::Slope,
@@ -62,14 +62,19 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>
     crowd.join(bench, &users[small..large], &groups).await?;
     let at_large = look(bench, &crowd, &mut record).await?;
     let rss = slope(&at_small, &at_large, |look| look.processes.iter().map(|it| it.0).sum());
-    record.figure("RSS, bytes a connection", rss);
+    record.figure(Better::Less, "RSS, bytes a connection", rss);
     record.figure(
+        Better::Less,
         "PSS, bytes a connection",
         slope(&at_small, &at_large, |look| look.processes.iter().map(|it| it.1).sum()),
     );
-    record
-        .figure("kernel slab, bytes a connection, both ends", slope(&at_small, &at_large, |look| look.slab));
     record.figure(
+        Better::Less,
+        "kernel slab, bytes a connection, both ends",
+        slope(&at_small, &at_large, |look| look.slab),
+    );
+    record.figure(
+        Better::Less,
         "kernel TCP buffers, bytes a connection, both ends",
         slope(&at_small, &at_large, |look| look.tcp),
     );
@@ -91,7 +96,7 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>
         let after = look(bench, &crowd, &mut record).await?;
         let more = slope(&before, &after, |look| look.processes.iter().map(|it| it.0).sum());
         let each = more.zip(rss).map(|(more, one)| (more - one) / options.further_groups as f64);
-        record.figure("RSS, bytes for each further group of a connection", each);
+        record.figure(Better::Less, "RSS, bytes for each further group of a connection", each);
     }
     if let Some(fault) = crowd.fault() {
         record.fault(fault);
@@ -103,7 +108,11 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>
 fn each_process(record: &mut Record, process: &Process, small: (u64, u64, u64), large: (u64, u64, u64)) {
     let of_its_own = Slope { from: (small.2, small.0), to: (large.2, large.0) };
     if large.2.saturating_sub(small.2) > 100 {
-        record.figure(&format!("RSS, bytes a connection of {}", process.name), of_its_own.each());
+        record.figure(
+            Better::Neither,
+            &format!("RSS, bytes a connection of {}", process.name),
+            of_its_own.each(),
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     latency::Latencies,
     message::Answer,
     order::Faults,
-    record::Record,
+    record::{Better, Record},
     servers::{CpuClock, CpuTime},
 };
 
@@ -161,20 +161,21 @@ impl Traffic {
     /// Adds the figures of the stretch, and all that went wrong from the beginning on.
     pub fn report(&self, record: &mut Record, unit: &str, stretch: &Stretch, sent: u64, faults: Faults) {
         let measured = self.measured.get();
-        record.figure(&format!("{unit} per CPU second"), stretch.used.rate(measured));
-        record.figure(&format!("{unit} per second"), measured as f64 / stretch.seconds);
+        record.figure(Better::More, &format!("{unit} per CPU second"), stretch.used.rate(measured));
+        record.figure(Better::More, &format!("{unit} per second"), measured as f64 / stretch.seconds);
         let latencies = self.latencies.borrow();
         for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
             record.figure(
+                Better::Less,
                 &format!("latency {name}, ms"),
                 (latencies.count() > 0).then(|| latencies.quantile_ms(share)),
             );
         }
         let lateness = self.lateness.borrow();
         let late = (lateness.count() > 0).then(|| lateness.quantile_ms(0.99));
-        record.figure("of it the generator's own lateness p99, ms", late);
+        record.figure(Better::Neither, "of it the generator's own lateness p99, ms", late);
         record.cpu_time(&stretch.used, stretch.seconds);
-        record.figure("sent and checked", sent as f64);
+        record.figure(Better::Neither, "sent and checked", sent as f64);
 
         if measured == 0 {
             record.fault("nothing was delivered in the measured time");
