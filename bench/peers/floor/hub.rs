@@ -8,11 +8,15 @@ use serde_json::value::RawValue;
 
 use bench::websocket::{self, Opcode, Side};
 
-use crate::peer::Peer;
+use crate::{
+    peer::{Due, Peer},
+    twist::{Fault, Twist},
+};
 
 /// The connections, by user and by group.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
+    twist: Option<Twist>,
     users: RwLock<HashMap<Box<str>, Vec<Arc<Peer>>>>,
     groups: RwLock<HashMap<Box<str>, Vec<Arc<Peer>>>>,
 }
@@ -47,6 +51,11 @@ pub(crate) struct Identity {
 }
 
 impl Hub {
+    /// Without a fault, or with one on purpose.
+    pub(crate) fn new(fault: Option<Fault>) -> Self {
+        Self { twist: fault.map(Twist::new), ..Self::default() }
+    }
+
     pub(crate) fn enter(&self, peer: Arc<Peer>, auth: Auth) -> Identity {
         self.users.write().entry(auth.user.clone()).or_default().push(peer.clone());
         for group in &auth.groups {
@@ -69,7 +78,7 @@ impl Hub {
     }
 
     /// Hands a message to everybody but its sender. `event` is the JSON array; answers whether it was a message.
-    pub(crate) fn send(&self, from: &Identity, event: &[u8]) -> bool {
+    pub(crate) fn send(&self, from: &Identity, event: &[u8], due: &mut Due) -> bool {
         let Ok((_, Send { to, body })) = serde_json::from_slice::<(&str, Send<'_>)>(event) else {
             return false;
         };
@@ -80,10 +89,18 @@ impl Hub {
             To::User(name) => (&self.users, name),
             To::Group(name) => (&self.groups, name),
         };
-        if let Some(peers) = map.read().get(name) {
+        let map = map.read();
+        let Some(peers) = map.get(name) else { return true };
+        let mut hand_out = |frame: &[u8]| {
             for peer in peers.iter().filter(|peer| !Arc::ptr_eq(peer, &from.peer)) {
-                peer.queue(&frame);
+                if peer.queue(frame) {
+                    due.add(peer);
+                }
             }
+        };
+        match &self.twist {
+            None => hand_out(&frame),
+            Some(twist) => twist.frames(frame).iter().for_each(|frame| hand_out(frame)),
         }
         true
     }

@@ -9,9 +9,11 @@
 //! | `main.rs` | the command line, and the door |
 //! | `peer.rs` | one connection |
 //! | `hub.rs` | who is there, and in which groups |
+//! | `twist.rs` | what goes wrong on purpose, for the tests of the load generator |
 
 mod hub;
 mod peer;
+mod twist;
 
 use std::sync::Arc;
 
@@ -19,20 +21,25 @@ use clap::Parser;
 use tokio::net::TcpListener;
 
 use hub::Hub;
+use twist::Fault;
 
-/// The bare floor that servers are compared with.
+/// The bare floor that servers are compared with. Port 0 takes a free one, which is printed.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Where it listens, on loopback.
     #[arg(long, value_name = "PORT", default_value_t = 20_000)]
     port: u16,
+    /// What becomes of every hundredth message, to see whether it is noticed.
+    #[arg(long, value_enum)]
+    fault: Option<Fault>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", Cli::parse().port)).await?;
+    let Cli { port, fault } = Cli::parse();
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("ready on port {}", listener.local_addr()?.port());
-    let hub = Arc::new(Hub::default());
+    let hub = Arc::new(Hub::new(fault));
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

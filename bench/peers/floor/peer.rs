@@ -45,22 +45,16 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Queues one frame.
-    pub(crate) fn queue(&self, frame: &[u8]) {
+    /// Queues one frame. Answers whether it is the first one: then its task is to be woken, see [`Due`].
+    pub(crate) fn queue(&self, frame: &[u8]) -> bool {
         let mut outgoing = self.outgoing.lock();
-        let first = outgoing.is_empty();
         outgoing.extend_from_slice(frame);
-        drop(outgoing);
-        // Whoever found it empty has woken the task that empties it.
-        if first {
-            self.wake.notify_one();
-        }
+        outgoing.len() == frame.len()
     }
 
     fn say(&self, text: &str) {
-        let mut frame = Vec::with_capacity(text.len() + 4);
-        websocket::write(&mut frame, Side::Server, Opcode::Text, text.as_bytes());
-        self.queue(&frame);
+        websocket::write(&mut self.outgoing.lock(), Side::Server, Opcode::Text, text.as_bytes());
+        self.wake.notify_one();
     }
 
     /// Writes what is queued; answers whether all of it has left.
@@ -80,6 +74,21 @@ impl Peer {
         }
         outgoing.drain(..written);
         Ok(false)
+    }
+}
+
+/// The connections on which something is due. They are woken only once all that was read has been handed out, so that it leaves
+/// in one write: woken at once, another thread would write the first message alone.
+#[derive(Debug, Default)]
+pub(crate) struct Due(Vec<Arc<Peer>>);
+
+impl Due {
+    pub(crate) fn add(&mut self, peer: &Arc<Peer>) {
+        self.0.push(peer.clone());
+    }
+
+    fn wake(self) {
+        self.0.iter().for_each(|peer| peer.wake.notify_one());
     }
 }
 
@@ -129,17 +138,20 @@ impl Connection {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             let Self { inbound, peer, identity, .. } = self;
+            let mut due = Due::default();
             let take = |opcode, payload: &[u8]| {
                 if opcode == Opcode::Text {
-                    take(peer, identity, hub, payload);
+                    take(peer, identity, hub, payload, &mut due);
                 }
             };
-            Poll::Ready(inbound.feed(buffer.filled_mut(), take).map_err(io::Error::other))
+            let fed = inbound.feed(buffer.filled_mut(), take);
+            due.wake();
+            Poll::Ready(fed.map_err(io::Error::other))
         })
     }
 }
 
-fn take(peer: &Arc<Peer>, identity: &mut Option<Identity>, hub: &Hub, text: &[u8]) {
+fn take(peer: &Arc<Peer>, identity: &mut Option<Identity>, hub: &Hub, text: &[u8], due: &mut Due) {
     match (Packet::read(text), identity) {
         (Packet::Connect(json), identity @ None) => {
             if let Ok(auth) = serde_json::from_slice(json) {
@@ -150,7 +162,7 @@ fn take(peer: &Arc<Peer>, identity: &mut Option<Identity>, hub: &Hub, text: &[u8
             }
         }
         (Packet::Event(ack, event), Some(identity)) => {
-            let ok = hub.send(identity, event);
+            let ok = hub.send(identity, event, due);
             if let Some(ack) = ack {
                 peer.say(&format!("43{ack}[{{\"ok\":{ok}}}]"));
             }
