@@ -1,7 +1,7 @@
 //! One client's connection.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -43,7 +43,8 @@ pub(crate) struct Connection {
 
 #[derive(Default)]
 struct Attached {
-    sequencers: HashMap<Conversation, Arc<Sequencer>>,
+    /// Ascending by conversation: a map would take several times the memory, for each group of each connection.
+    sequencers: Vec<Arc<Sequencer>>,
     /// What was given of groups that the user has left: it may still be confirmed.
     left: BTreeMap<Conversation, u64>,
     /// The connection has ended: nothing is attached any more.
@@ -58,6 +59,13 @@ struct CatchUpQueue {
     busy: bool,
     /// Nothing is sent before `ready`.
     open: bool,
+}
+
+impl Attached {
+    /// Where a conversation is, or belongs.
+    fn place(&self, conversation: &Conversation) -> Result<usize, usize> {
+        self.sequencers.binary_search_by(|each| each.conversation().cmp(conversation))
+    }
 }
 
 impl Connection {
@@ -92,7 +100,9 @@ impl Connection {
         let mut attached = self.attached.lock();
         if !attached.gone {
             attached.left.remove(sequencer.conversation());
-            attached.sequencers.insert(sequencer.conversation().clone(), sequencer.clone());
+            if let Err(place) = attached.place(sequencer.conversation()) {
+                attached.sequencers.insert(place, sequencer.clone());
+            }
         }
         !attached.gone
     }
@@ -100,9 +110,9 @@ impl Connection {
     /// It is not delivered from there any more, after it was given everything up to `given`.
     pub(crate) fn detach(&self, conversation: &Conversation, given: Option<u64>) {
         let mut attached = self.attached.lock();
-        if attached.sequencers.remove(conversation).is_some()
-            && let Some(given) = given
-        {
+        let Ok(place) = attached.place(conversation) else { return };
+        attached.sequencers.remove(place);
+        if let Some(given) = given {
             attached.left.insert(conversation.clone(), given);
         }
     }
@@ -112,7 +122,7 @@ impl Connection {
         self.catching_up.lock().waiting.clear();
         let mut attached = self.attached.lock();
         attached.gone = true;
-        attached.sequencers.drain().map(|(_, sequencer)| sequencer).collect()
+        std::mem::take(&mut attached.sequencers)
     }
 
     /// Takes the client's word that it holds everything up to `seq`, as far as it was given to it. Answers whether this is the
@@ -120,7 +130,9 @@ impl Connection {
     pub(crate) fn confirm(&self, conversation: Conversation, seq: u64) -> bool {
         let (sequencer, left) = {
             let attached = self.attached.lock();
-            (attached.sequencers.get(&conversation).cloned(), attached.left.get(&conversation).copied())
+            let sequencer =
+                attached.place(&conversation).ok().and_then(|place| attached.sequencers.get(place));
+            (sequencer.cloned(), attached.left.get(&conversation).copied())
         };
         let given = sequencer.map_or(left, |sequencer| sequencer.given_to(self));
         given.is_some_and(|given| self.put_back(vec![(conversation, seq.min(given))]))

@@ -79,7 +79,7 @@ impl Hub {
             return self.leave(connection, sequencer, membership.members_version);
         }
         let spans: Arc<[Span]> = membership.spans.into();
-        sequencer.set_spans_of(&connection.identity.key.user, &spans, membership.members_version);
+        sequencer.set_spans(connection, &spans, membership.members_version);
         let joined_now = spans.first().is_some_and(|span| span.joined_seq > membership.last_seq);
         let nothing_to_read = last.left_seq.is_none() && (joined_now || cursor == Some(membership.last_seq));
         // One that was not sent `ready` yet waits for it in the queue.

@@ -30,22 +30,27 @@ struct State {
     wanted_members: u64,
     /// Somebody reads what is missing from the store.
     filling: bool,
+    /// Ascending by address: large groups have thousands, and each acknowledgement looks one up.
     subscribers: Vec<Subscriber>,
 }
 
 struct Subscriber {
     connection: Arc<Connection>,
-    /// When the user was a member, with the members version at which it was read; `None` in direct conversations.
-    spans: Option<Spans>,
+    /// The members version at which `member` was read.
+    members_version: u64,
+    member: Member,
     /// Everything up to here was given to this connection, or is not its; `None` until its cursor is read.
     given: Option<u64>,
     live: bool,
 }
 
-#[derive(Clone)]
-struct Spans {
-    members_version: u64,
-    all: Arc<[Span]>,
+/// When the user of a subscriber was a member.
+enum Member {
+    /// A direct conversation, or not read yet.
+    Always,
+    /// From this `seq` on, as nearly all are: without memory of its own.
+    Since(u64),
+    Spans(Arc<[Span]>),
 }
 
 /// What is to be read from the store for those who are live.
@@ -198,6 +203,13 @@ impl Sequencer {
         demoted
     }
 
+    /// Replaces the spans of one subscriber.
+    pub(super) fn set_spans(&self, connection: &Connection, spans: &Arc<[Span]>, members_version: u64) {
+        if let Some(subscriber) = self.state.lock().find_mut(connection) {
+            subscriber.set_spans(spans, members_version);
+        }
+    }
+
     /// Replaces the spans of one user.
     pub(super) fn set_spans_of(&self, user: &User, spans: &Arc<[Span]>, members_version: u64) {
         for subscriber in &mut self.state.lock().subscribers {
@@ -219,11 +231,8 @@ impl Sequencer {
     /// Adds a subscriber that is not live yet; answers whether it is new.
     pub(super) fn subscribe(&self, connection: &Arc<Connection>) -> bool {
         let mut state = self.state.lock();
-        if state.find(connection).is_some() {
-            return false;
-        }
-        let connection = connection.clone();
-        state.subscribers.push(Subscriber { connection, spans: None, given: None, live: false });
+        let Err(place) = state.place(connection) else { return false };
+        state.subscribers.insert(place, Subscriber::new(connection.clone()));
         true
     }
 
@@ -265,32 +274,37 @@ impl Sequencer {
     /// Removes a subscriber; answers whether nobody is left.
     pub(super) fn unsubscribe(&self, connection: &Connection) -> bool {
         let mut state = self.state.lock();
-        state.subscribers.retain(|each| !std::ptr::eq(&*each.connection, connection));
+        if let Ok(place) = state.place(connection) {
+            state.subscribers.remove(place);
+        }
         state.subscribers.is_empty()
     }
 
     /// Removes a subscriber of which `members_version` says that nothing is left to give, unless something newer is known.
     pub(super) fn unsubscribe_as_of(&self, connection: &Connection, members_version: u64) -> bool {
         let mut state = self.state.lock();
-        let before = state.subscribers.len();
-        state.subscribers.retain(|each| {
-            let newer = each.spans.as_ref().is_some_and(|spans| spans.members_version > members_version);
-            newer || !std::ptr::eq(&*each.connection, connection)
-        });
-        state.subscribers.len() < before
+        let Ok(place) = state.place(connection) else { return false };
+        let newer = state.subscribers[place].is_newer_than(members_version);
+        if !newer {
+            state.subscribers.remove(place);
+        }
+        !newer
     }
 
     /// Removes subscribers who have got the last message of their membership; answers them, and what they were given.
     pub(super) fn remove_those_who_left(&self) -> Vec<(Arc<Connection>, Option<u64>)> {
         let mut left = Vec::new();
         self.state.lock().subscribers.retain(|each| {
-            let done = each.spans.as_ref().is_some_and(|spans| match spans.all.last() {
-                Some(last) => {
-                    last.left_seq.is_some_and(|seq| each.given.is_some_and(|given| given + 1 >= seq))
-                }
-                // Whoever leaves before a message is sent was never a member.
-                None => true,
-            });
+            let done = match &each.member {
+                Member::Always | Member::Since(_) => false,
+                Member::Spans(spans) => match spans.last() {
+                    Some(last) => {
+                        last.left_seq.is_some_and(|seq| each.given.is_some_and(|given| given + 1 >= seq))
+                    }
+                    // Whoever leaves before a message is sent was never a member.
+                    None => true,
+                },
+            };
             if done {
                 left.push((each.connection.clone(), each.given));
             }
@@ -315,17 +329,32 @@ impl Sequencer {
 }
 
 impl Subscriber {
+    fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, members_version: 0, member: Member::Always, given: None, live: false }
+    }
+
     fn set_spans(&mut self, all: &Arc<[Span]>, members_version: u64) {
         // Two readers may finish in the other order: the newer one counts.
-        if self.spans.as_ref().is_none_or(|spans| spans.members_version <= members_version) {
-            self.spans = Some(Spans { members_version, all: all.clone() });
+        if self.is_newer_than(members_version) {
+            return;
         }
+        self.members_version = members_version;
+        self.member = match **all {
+            [Span { joined_seq, left_seq: None }] => Member::Since(joined_seq),
+            _ => Member::Spans(all.clone()),
+        };
     }
-}
 
-impl Spans {
-    fn hold(&self, seq: u64) -> bool {
-        self.all.iter().any(|span| span.holds(seq))
+    fn is_newer_than(&self, members_version: u64) -> bool {
+        !matches!(self.member, Member::Always) && self.members_version > members_version
+    }
+
+    fn may_have(&self, seq: u64) -> bool {
+        match &self.member {
+            Member::Always => true,
+            Member::Since(joined_seq) => *joined_seq <= seq,
+            Member::Spans(spans) => spans.iter().any(|span| span.holds(seq)),
+        }
     }
 }
 
@@ -334,12 +363,18 @@ impl State {
         self.last_seq < self.wanted_seq || self.members_version < self.wanted_members
     }
 
+    /// Where a subscriber is, or belongs.
+    fn place(&self, connection: &Connection) -> Result<usize, usize> {
+        let address = std::ptr::from_ref(connection);
+        self.subscribers.binary_search_by_key(&address, |each| Arc::as_ptr(&each.connection))
+    }
+
     fn find(&self, connection: &Connection) -> Option<&Subscriber> {
-        self.subscribers.iter().find(|each| std::ptr::eq(&*each.connection, connection))
+        self.place(connection).ok().and_then(|place| self.subscribers.get(place))
     }
 
     fn find_mut(&mut self, connection: &Connection) -> Option<&mut Subscriber> {
-        self.subscribers.iter_mut().find(|each| std::ptr::eq(&*each.connection, connection))
+        self.place(connection).ok().and_then(|place| self.subscribers.get_mut(place))
     }
 
     fn hand(&mut self, outgoing: &Outgoing<'_>) -> Handed {
@@ -348,7 +383,7 @@ impl State {
             if subscriber.given.is_some_and(|given| given >= outgoing.seq) {
                 continue;
             }
-            let theirs = subscriber.spans.as_ref().is_none_or(|spans| spans.hold(outgoing.seq));
+            let theirs = subscriber.may_have(outgoing.seq);
             // The connection that sent it has it by its acknowledgement.
             if theirs && subscriber.connection.identity.session != outgoing.origin_session {
                 match subscriber.connection.outlet.send(outgoing.frame) {
