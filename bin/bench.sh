@@ -15,8 +15,8 @@ was started is stopped at the end, also on Ctrl-C.
   --quick         one short round, for a look: under two minutes
   --redis         Phalanx on ZooKeeper and Redis too, a process for every node (Debian: zookeeper, redis-server)
   --socketioxide  a server on socketioxide too; it is built first
-  --rounds N      how often the servers take turns, 3 by default; memory is measured once
-  --results FILE  keep the figures of every single run, a line of JSON each
+  --rounds N      how often the servers take turns, 2 by default; memory is measured once
+  --results FILE  keep the figures of every single run, a line of JSON each; what stands in the file is lost
   --help          this text
 
 The peers: Socket.IO on Node.js, one process, and two with the Redis adapter (where redis-server is installed); and the floor, a
@@ -33,7 +33,7 @@ readonly STOP_SECONDS=15
 readonly STARTS=3 # another program may take a port between our look and the start
 
 asked="bin/bench.sh${*:+ $*}"
-rounds=3 small=3000 further=40 times=(--warm-up 1 --seconds 3) depths=(--in-flight 1 --in-flight 16) users=5000
+rounds=2 small=3000 further=40 times=(--warm-up 1 --seconds 3) depths=(--in-flight 1 --in-flight 16) users=5000
 redis=false socketioxide=false results='' works=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -43,7 +43,7 @@ while [ $# -gt 0 ]; do
     --socketioxide) socketioxide=true ;;
     --rounds | --results)
       [ $# -ge 2 ] || fail "$1 needs a value"
-      if [ "$1" = --rounds ]; then rounds=$2; else results=$(realpath "$2"); fi
+      if [ "$1" = --rounds ]; then rounds=$2; else results=$(realpath -m "$2"); fi
       shift
       ;;
     memory | connect | direct | group) works+=("$1") ;;
@@ -58,7 +58,6 @@ tell() { printf '%s\n' "$*" >&2; }
 
 # --- what must be there ---
 programs=${CARGO_TARGET_DIR:-$ROOT/target}/test1
-# No debugging symbols of the workspace are needed, and nothing of it but these programs.
 features=()
 if $socketioxide; then features=(--features socketioxide); fi
 tell "building ..."
@@ -90,6 +89,8 @@ export PHALANX__TICKET__LIMITS__ADDRESS_PER_SECOND=0 PHALANX__TICKET__TICKETS__T
 
 # --- processes ---
 directory=$(mktemp -d "${TMPDIR:-/tmp}/phalanx-bench-XXXXXX")
+[ -n "$results" ] || results=$directory/results
+: >"$results"
 reservations=${TMPDIR:-/tmp}/phalanx-test-ports
 offset='' pids=() names=()
 
@@ -260,7 +261,6 @@ measure() { # WORK SERVER
   esac
   for attempt in $(seq $STARTS); do
     reserve_offset
-    # In a shell of its own nothing could be stopped: settings of one server are taken back by hand.
     if start_server "$2"; then break; fi
     tell "$2 did not start ($attempt of $STARTS):"
     tail -n 3 "$directory"/*.log >&2
@@ -269,11 +269,12 @@ measure() { # WORK SERVER
   done
   for place in "${!pids[@]}"; do target+=(--pid "${names[place]}=${pids[place]}"); done
   # In the background, so that Ctrl-C is heard while it runs.
-  "$bench" "$1" "${target[@]}" --label "$2" --results "$directory/results" "${options[@]}" >&2 &
+  "$bench" "$1" "${target[@]}" --label "$2" --results "$results" "${options[@]}" >&2 &
   load=$!
   wait $load || wrong=true
   load=''
   end_all
+  # The next server has other settings.
   unset PHALANX__CLUSTER__SECRET PHALANX__CLUSTER__TICKET_KEY PHALANX__TICKET__JWT__HS256_SECRET PHALANX__STAT__API_KEYS \
     PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_API_KEY PHALANX_BENCH_TOKEN_SECRET
 }
@@ -297,8 +298,7 @@ commit=$(git describe --always --dirty 2>/dev/null || say unknown)
 say "$asked, $(date -u +%F), commit $commit, $((SECONDS - began)) s: $(nproc) CPUs ($cpu), $memory, Linux $(uname -r)," \
   "$(rustc --version | cut -d ' ' -f 1,2), Node.js $(node --version), load before: $load_before."
 say ""
-"$bench" table "$directory/results"
-[ -z "$results" ] || cp "$directory/results" "$results"
+"$bench" table "$results"
 if $wrong; then
   tell "something went wrong: see the rows that say so"
   exit 1

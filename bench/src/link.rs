@@ -72,6 +72,8 @@ impl Link {
     async fn handshake(seat: &Seat) -> anyhow::Result<(Rc<Self>, Incoming)> {
         let stream = TcpStream::connect(&seat.address).await?;
         stream.set_nodelay(true)?;
+        // Reset at the end: thousands of ports that wait for a minute would be in the way of the next servers.
+        stream.set_zero_linger()?;
         let (read, write) = stream.into_split();
         let link = Rc::new(Self {
             write,

@@ -27,7 +27,7 @@ pub struct Options {
     /// N, the smaller size. The larger one may have as many connections as this process may have open files.
     #[arg(long, value_name = "N", default_value_t = 3_000)]
     pub connections: usize,
-    /// Then 2 N more, of users who are in so many further groups: what does each group take? 0 leaves it out.
+    /// Then N more, of users who are in so many further groups: what does each group take? 0 leaves it out.
     #[arg(long, value_name = "GROUPS", default_value_t = 0)]
     pub further_groups: usize,
 }
@@ -49,7 +49,7 @@ struct Look {
 pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>> {
     anyhow::ensure!(!bench.servers.is_empty(), "memory needs the server's processes: --pid");
     let (small, large) = (options.connections, options.connections * LARGER);
-    let with_groups = if options.further_groups > 0 { large + large - small } else { large };
+    let with_groups = if options.further_groups > 0 { large + small } else { large };
     let users: Vec<String> = (0..with_groups).map(|number| bench.name(&number.to_string())).collect();
     let mut groups = vec![bench.name("group")];
     bench.say(&format!("making a group of {}", users.len()));
