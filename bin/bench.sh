@@ -294,8 +294,10 @@ done
 # --- the table ---
 cpu=$(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 memory=$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
-commit=$(git describe --always --dirty 2>/dev/null || say unknown)
-say "$asked, $(date -u +%F), commit $commit, $((SECONDS - began)) s: $(nproc) CPUs ($cpu), $memory, Linux $(uname -r)," \
+measured="commit $(git describe --always --dirty 2>/dev/null || say unknown)"
+# Whatever it was built from, it is not known here.
+[ -z "${PHALANX_BIN-}" ] || measured="a given program"
+say "$asked, $(date -u +%F), $measured, $((SECONDS - began)) s: $(nproc) CPUs ($cpu), $memory, Linux $(uname -r)," \
   "$(rustc --version | cut -d ' ' -f 1,2), Node.js $(node --version), load before: $load_before."
 say ""
 "$bench" table "$results"
