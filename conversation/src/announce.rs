@@ -11,8 +11,8 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a spear takes what is meant for itself.
 pub trait LocalDelivery: Send + Sync + 'static {
-    /// Takes a hint that did not have to travel. Must not block.
-    fn deliver(&self, payload: Payload);
+    /// Takes hints that did not have to travel, in order. Must not block.
+    fn deliver(&self, payloads: Vec<Payload>);
 }
 
 /// Publishes hints: to other nodes over the relay, to this one directly.
@@ -37,12 +37,16 @@ impl Announcer {
     /// Tells each node its payload. A relay that cannot be reached is logged and counted, never an error: the store
     /// holds what the hint was about, and the target finds it there.
     pub async fn tell(&self, hints: Vec<(NodeRef, Payload)>) {
-        let mut remote = Vec::with_capacity(hints.len());
+        let (mut remote, mut here) = (Vec::with_capacity(hints.len()), Vec::new());
         for (node, payload) in hints {
-            match &self.local {
-                Some(local) if node == self.me => local.deliver(payload),
-                _ => remote.push((node, payload)),
+            if self.local.is_some() && node == self.me {
+                here.push(payload);
+            } else {
+                remote.push((node, payload));
             }
+        }
+        if let Some(local) = &self.local {
+            local.deliver(here);
         }
         if remote.is_empty() {
             return;

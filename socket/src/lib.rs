@@ -38,6 +38,7 @@
 //! | `seam.rs` | [`Gate`], [`Inlet`], [`Outlet`]: what the user of this crate writes and is given |
 //! | `settings.rs` | [`Settings`]: every bound and time |
 //! | `frame.rs` | [`Frame`]: an event encoded once and shared by all who get it |
+//! | `burst.rs` | [`burst`]: sending much at once |
 //! | `service.rs` | [`SocketService`]: which request is for whom |
 //! | `answer.rs` | what requests are answered |
 //! | `polling.rs` | long-polling |
@@ -57,6 +58,7 @@
 pub mod codec;
 
 mod answer;
+mod burst;
 mod clock;
 mod frame;
 mod layer;
@@ -69,6 +71,7 @@ mod unconnected;
 mod websocket;
 mod wheel;
 
+pub use burst::burst;
 pub use codec::packet::Event;
 pub use frame::Frame;
 pub use seam::{

@@ -22,6 +22,8 @@ use crate::hub::Hub;
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// So many probes in a row may be missing before the path counts as broken.
 const PROBES_MISSING: u64 = 3;
+/// The most hints that are delivered together.
+const AT_ONCE: usize = 64;
 
 /// The receiving side of the relay on one spear.
 pub(crate) struct Hints {
@@ -61,13 +63,17 @@ impl Hints {
     async fn receive(&self, mut subscription: Subscription, numbering: &mut Numbering) {
         let seen = AtomicU64::new(0);
         let mut sent = 0_u64;
+        let mut arrived = Vec::new();
         let mut probes = time::interval(PROBE_INTERVAL);
         loop {
             tokio::select! {
-                hint = subscription.hints.recv() => match hint {
-                    Some(bytes) => self.take(bytes, numbering, &seen),
-                    None => return tracing::warn!("the subscription has ended; subscribing again"),
-                },
+                count = subscription.hints.recv_many(&mut arrived, AT_ONCE) => {
+                    if count == 0 {
+                        return tracing::warn!("the subscription has ended; subscribing again");
+                    }
+                    let payloads = arrived.drain(..).filter_map(|bytes| self.take(bytes, numbering, &seen));
+                    self.hub.deliver(payloads.collect());
+                }
                 Ok(()) = subscription.link.changed() => self.link_changed(*subscription.link.borrow()),
                 _ = probes.tick() => {
                     if sent.saturating_sub(seen.load(Ordering::Relaxed)) >= PROBES_MISSING {
@@ -99,12 +105,16 @@ impl Hints {
         }
     }
 
-    fn take(&self, bytes: Bytes, numbering: &mut Numbering, seen: &AtomicU64) {
+    /// What is to be delivered of a hint.
+    fn take(&self, bytes: Bytes, numbering: &mut Numbering, seen: &AtomicU64) -> Option<Payload> {
         let counters = &self.hub.counters;
         counters.hint();
         let hint = match Hint::decode(bytes) {
             Ok(hint) => hint,
-            Err(error) => return tracing::debug!(%error, "a hint is ignored"),
+            Err(error) => {
+                tracing::debug!(%error, "a hint is ignored");
+                return None;
+            }
         };
         match numbering.accept(&hint) {
             Arrival::Next | Arrival::Late => {}
@@ -112,11 +122,17 @@ impl Hints {
                 counters.hints_missing(missing);
                 self.hub.suspect();
             }
-            _ => return counters.hint_repeated(),
+            _ => {
+                counters.hint_repeated();
+                return None;
+            }
         }
         match hint.payload {
-            Payload::Probe(number) => drop(seen.fetch_max(number, Ordering::Relaxed)),
-            payload => self.hub.deliver(payload),
+            Payload::Probe(number) => {
+                seen.fetch_max(number, Ordering::Relaxed);
+                None
+            }
+            payload => Some(payload),
         }
     }
 }

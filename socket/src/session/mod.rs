@@ -246,7 +246,7 @@ impl Session {
 
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
-        waker.wake();
+        crate::burst::wake(waker);
     }
 }
 

@@ -250,7 +250,7 @@ impl Fixture {
     }
 
     pub(super) fn deliver(&self, hint: Payload) {
-        self.hub.deliver(hint);
+        self.hub.deliver(vec![hint]);
     }
 
     /// Waits until a condition holds.

@@ -277,8 +277,8 @@ impl Hub {
     }
 }
 
-impl LocalDelivery for Hub {
-    fn deliver(&self, payload: Payload) {
+impl Hub {
+    fn take(&self, payload: Payload) {
         match payload {
             Payload::Message(hint) => self.message(&hint),
             Payload::Membership(change) => self.membership_changed(change),
@@ -286,5 +286,12 @@ impl LocalDelivery for Hub {
             // The probe is counted where it arrives from the relay.
             Payload::Probe(_) => {}
         }
+    }
+}
+
+impl LocalDelivery for Hub {
+    fn deliver(&self, payloads: Vec<Payload>) {
+        // Together: a connection that gets several messages writes them at once.
+        socket::burst(|| payloads.into_iter().for_each(|payload| self.take(payload)));
     }
 }
