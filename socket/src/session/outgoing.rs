@@ -130,15 +130,47 @@ impl Session {
         Poll::Ready(Some((batch, stage)))
     }
 
-    /// Queues a frame of the protocol's own, which is small; nothing is read from a client for which much waits.
+    /// Queues a frame of the protocol's own, which is small. A client for which too many wait is closed.
     pub(crate) fn say(&self, frame: Frame) {
-        let _ = self.push(frame, usize::MAX);
+        if self.push(frame, self.layer.settings.most_outgoing_bytes) == Err(Backlog::Full) {
+            self.end(Reason::TooSlow, Farewell::Cut);
+        }
     }
 
     /// Whether more may be taken from the client: not while as much waits for it as may.
     pub(super) fn may_read(&self) -> bool {
         let state = self.state.lock();
         state.stage == Stage::Open && state.outgoing.cost <= self.layer.settings.outgoing_bytes
+    }
+
+    /// Waits while as much waits for the client as may; answers whether more may be taken from it. It does not wait for one that
+    /// goes over to a WebSocket: that asks for nothing until its last request is answered.
+    pub(crate) async fn drained(&self) -> bool {
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open {
+                return Poll::Ready(false);
+            }
+            let pausing = matches!(state.carrier, Carrier::Polling(polling) if polling.pausing);
+            if pausing || state.outgoing.cost <= self.layer.settings.outgoing_bytes {
+                return Poll::Ready(true);
+            }
+            state.outgoing.wait(cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The client waits until its last requests are answered, and then goes over to a WebSocket.
+    pub(crate) fn pause(&self) {
+        let (waker, waiting) = {
+            let mut state = self.state.lock();
+            if let Carrier::Polling(polling) = &mut state.carrier {
+                polling.pausing = true;
+            }
+            (state.waker.take(), std::mem::take(&mut state.outgoing.waiting))
+        };
+        waker.into_iter().chain(waiting).for_each(Waker::wake);
     }
 
     /// Waits for the end of the session.

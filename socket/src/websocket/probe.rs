@@ -75,8 +75,7 @@ impl Probing {
                 Said::Probe => {
                     stream.write_all(Frame::packet("3probe").bytes()).await?;
                     probed = true;
-                    self.0.polling(|polling| polling.pausing = true);
-                    self.0.wake_carrier();
+                    self.0.pause();
                 }
                 said => return Ok(probed && said == Said::Upgrade),
             }
