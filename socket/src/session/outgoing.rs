@@ -88,11 +88,12 @@ impl Session {
         Taken { stage: state.stage, may_read: state.outgoing.cost <= self.layer.settings.outgoing_bytes }
     }
 
-    /// A WebSocket has written frames of this cost, or at least a part of one.
-    pub(crate) fn written(&self, cost: usize) {
+    /// A WebSocket has written frames of this cost, or at least a part of one. `reads_on`: after it had to wait, so the client has
+    /// read; what goes into the system's buffer at once says nothing about the client.
+    pub(crate) fn written(&self, cost: usize, reads_on: bool) {
         let room = {
             let mut state = self.state.lock();
-            if state.heartbeat.awaits_progress() {
+            if reads_on && state.heartbeat.awaits_progress() {
                 let now = self.layer.clock.now();
                 state.heartbeat.progress(now);
             }

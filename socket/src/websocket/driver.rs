@@ -40,7 +40,16 @@ pub(super) fn spawn(stream: Stream, session: Arc<Session>, mut inbound: Assemble
 
 fn spawn_on<T: Transport>(stream: T, session: Arc<Session>, inbound: Assembler, held: bool) {
     let batch = Batch::new();
-    tokio::spawn(Driver { stream, session, inbound, held, batch, begun: 0, said_goodbye: false });
+    tokio::spawn(Driver {
+        stream,
+        session,
+        inbound,
+        held,
+        batch,
+        begun: 0,
+        blocked: false,
+        said_goodbye: false,
+    });
 }
 
 struct Driver<T: Transport> {
@@ -53,6 +62,8 @@ struct Driver<T: Transport> {
     batch: Batch,
     /// How many bytes of its first frame are written.
     begun: usize,
+    /// Whether the last write found no room.
+    blocked: bool,
     /// Whether the last frame was sent and nothing more follows.
     said_goodbye: bool,
 }
@@ -141,10 +152,11 @@ impl<T: Transport> Driver<T> {
                         done += 1;
                     }
                     self.begun += written;
-                    self.session.written(cost);
+                    self.session.written(cost, std::mem::take(&mut self.blocked));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    self.blocked = true;
                     self.batch.drain(..done);
                     return Poll::Pending;
                 }
