@@ -113,7 +113,12 @@ impl<T: Transport> Driver<T> {
         loop {
             let taken = self.session.take_to_write(&mut self.batch, cx);
             if self.batch.is_empty() {
-                return Ok((taken, true));
+                // TLS keeps what it could not pass on until it is told to.
+                return match Pin::new(&mut self.stream).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => Ok((taken, true)),
+                    Poll::Ready(Err(error)) => Err(error),
+                    Poll::Pending => Ok((taken, false)),
+                };
             }
             // Cut off: what was not written never will be.
             if self.is_over(taken.stage) {

@@ -74,6 +74,7 @@ impl Probing {
             match next(stream, inbound, &mut bytes).await? {
                 Said::Probe => {
                     stream.write_all(Frame::packet("3probe").bytes()).await?;
+                    stream.flush().await?;
                     probed = true;
                     self.0.pause();
                 }
