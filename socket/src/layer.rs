@@ -1,6 +1,9 @@
 //! What all sessions of a service share.
 
-use std::sync::{Arc, Weak};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Weak},
+};
 
 use dashmap::DashMap;
 use tokio::time;
@@ -79,7 +82,8 @@ async fn turn(layer: Weak<Layer>) {
         let Some(layer) = layer.upgrade() else { return };
         for session in layer.wheel.expired(layer.clock.now()) {
             let Some(session) = session.upgrade() else { continue };
-            if let Some(at) = session.look() {
+            // A look may call the layer above. A panic there, which is reported, must not stop the clock of all others.
+            if let Ok(Some(at)) = panic::catch_unwind(AssertUnwindSafe(|| session.look())) {
                 layer.wheel.insert(at, Arc::downgrade(&session));
             }
         }

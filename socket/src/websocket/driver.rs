@@ -73,13 +73,15 @@ impl<T: Transport> Future for Driver<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = &mut *self;
-        match driver.turn(cx) {
-            Ok(poll) => poll,
-            Err(_) => {
-                driver.session.end(Reason::TransportClosed, Farewell::Cut);
-                Poll::Ready(())
-            }
-        }
+        // A transport that fails is over, and ends the session with it.
+        driver.turn(cx).unwrap_or(Poll::Ready(()))
+    }
+}
+
+/// Whatever ends the task ends the session, also a panic above.
+impl<T: Transport> Drop for Driver<T> {
+    fn drop(&mut self) {
+        self.session.end(Reason::TransportClosed, Farewell::Cut);
     }
 }
 
