@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use tokio::time;
 
 use crate::{
-    Gate, HandshakeRequest, Reason, Settings,
+    Gate, Reason, Settings,
     clock::Clock,
     session::{Session, SessionId},
     unconnected::Unconnected,
@@ -21,7 +21,7 @@ pub(crate) struct Layer {
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Session>,
-    pub(crate) unconnected: Unconnected,
+    pub(crate) unconnected: Arc<Unconnected>,
     /// Those that requests may name: sessions on long-polling. One on a WebSocket is held by its driver alone.
     polling: DashMap<SessionId, Arc<Session>>,
 }
@@ -39,7 +39,7 @@ impl Layer {
             wheel: Wheel::new(shortest, longest),
             clock: Clock::start(),
             polling: DashMap::new(),
-            unconnected,
+            unconnected: Arc::new(unconnected),
             settings,
             gate,
         });
@@ -51,19 +51,16 @@ impl Layer {
         self.polling.get(id).map(|session| session.clone())
     }
 
-    /// A session begins; whoever made it has a place among the unconnected for it.
+    /// A session begins.
     pub(crate) fn opened(&self, session: &Arc<Session>) {
         if !session.is_on_websocket() {
             self.polling.insert(*session.id(), session.clone());
         }
     }
 
-    /// A session has ended; with `request` where its client was not let in.
-    pub(crate) fn closed(&self, session: &Session, request: Option<&HandshakeRequest>, reason: Reason) {
+    /// A session has ended.
+    pub(crate) fn closed(&self, session: &Session, reason: Reason) {
         self.forget(session.id());
-        if let Some(request) = request {
-            self.unconnected.leave(request.address());
-        }
         tracing::trace!(?session, reason = reason.as_str(), "a session has ended");
     }
 

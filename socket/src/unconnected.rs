@@ -2,7 +2,10 @@
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use dashmap::{DashMap, Entry};
@@ -14,6 +17,18 @@ pub(crate) struct Unconnected {
     by_address: DashMap<IpAddr, usize>,
 }
 
+/// A place among them, left when it is dropped.
+pub(crate) struct Place {
+    unconnected: Arc<Unconnected>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.unconnected.leave(self.address);
+    }
+}
+
 /// There are as many as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crowded;
@@ -23,8 +38,12 @@ impl Unconnected {
         Self { most, most_of_an_address, all: AtomicUsize::new(0), by_address: DashMap::new() }
     }
 
-    /// Takes a place, which is to be left again.
-    pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<(), Crowded> {
+    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Crowded> {
+        self.count(address)?;
+        Ok(Place { unconnected: self.clone(), address })
+    }
+
+    fn count(&self, address: Option<IpAddr>) -> Result<(), Crowded> {
         let take = |count: usize| (count < self.most).then_some(count + 1);
         self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| Crowded)?;
         let Some(address) = address else { return Ok(()) };
@@ -45,7 +64,7 @@ impl Unconnected {
         entered
     }
 
-    pub(crate) fn leave(&self, address: Option<IpAddr>) {
+    fn leave(&self, address: Option<IpAddr>) {
         self.all.fetch_sub(1, Ordering::Relaxed);
         let Some(address) = address else { return };
         if let Entry::Occupied(mut of_address) = self.by_address.entry(address) {
@@ -68,22 +87,22 @@ mod tests {
     #[test]
     fn an_address_has_its_share_and_all_have_theirs() {
         let unconnected = Unconnected::new(3, 2);
-        assert_eq!(unconnected.enter(ONE), Ok(()));
-        assert_eq!(unconnected.enter(ONE), Ok(()));
-        assert_eq!(unconnected.enter(ONE), Err(Crowded));
-        assert_eq!(unconnected.enter(OTHER), Ok(()));
-        assert_eq!(unconnected.enter(OTHER), Err(Crowded));
+        assert_eq!(unconnected.count(ONE), Ok(()));
+        assert_eq!(unconnected.count(ONE), Ok(()));
+        assert_eq!(unconnected.count(ONE), Err(Crowded));
+        assert_eq!(unconnected.count(OTHER), Ok(()));
+        assert_eq!(unconnected.count(OTHER), Err(Crowded));
         unconnected.leave(ONE);
-        assert_eq!(unconnected.enter(OTHER), Ok(()));
-        assert_eq!(unconnected.enter(None), Err(Crowded));
+        assert_eq!(unconnected.count(OTHER), Ok(()));
+        assert_eq!(unconnected.count(None), Err(Crowded));
     }
 
     #[test]
     fn nothing_is_kept_of_an_address_whose_sessions_are_gone() {
         let unconnected = Unconnected::new(3, 0);
-        assert_eq!(unconnected.enter(ONE), Err(Crowded));
+        assert_eq!(unconnected.count(ONE), Err(Crowded));
         let unconnected = Unconnected::new(3, 2);
-        unconnected.enter(ONE).expect("room");
+        unconnected.count(ONE).expect("room");
         unconnected.leave(ONE);
         assert!(unconnected.by_address.is_empty());
     }
