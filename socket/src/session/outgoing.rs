@@ -176,12 +176,14 @@ impl Session {
 
     /// Waits for the end of the session.
     pub(crate) async fn over(&self) {
+        let mut watch = Watch { session: self, waker: None };
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if matches!(state.stage, Stage::Ended { .. }) {
                 return Poll::Ready(());
             }
             state.outgoing.wait(cx);
+            watch.waker = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -262,6 +264,21 @@ impl Outlet for Session {
 
     fn close(&self) {
         self.leave();
+    }
+}
+
+/// Who waits for the end of the session and does something else first is forgotten: its waker would hold the memory of its task.
+struct Watch<'a> {
+    session: &'a Session,
+    waker: Option<Waker>,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(gone) = &self.waker {
+            let mut state = self.session.state.lock();
+            state.outgoing.waiting.retain(|waker| !waker.will_wake(gone));
+        }
     }
 }
 
