@@ -75,8 +75,12 @@ where
     }
     let mut under_way = UnderWay { session, end: |polling| polling.post = false, cut: true };
     let collected = Limited::new(body, settings.max_packet_bytes).collect();
-    // A body that trickles in is no sign of life.
-    let collected = time::timeout(settings.ping_interval + settings.ping_timeout, collected).await;
+    // A body that trickles in is no sign of life, and nobody wants it once the session has ended.
+    let collected = time::timeout(settings.ping_interval + settings.ping_timeout, collected);
+    let collected = tokio::select! {
+        collected = collected => collected,
+        () = session.over() => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
+    };
     let body = match collected {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

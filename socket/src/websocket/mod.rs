@@ -39,7 +39,8 @@ pub(crate) fn open<B>(
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let (response, upgrade) = accept(request)?;
     tokio::spawn(async move {
-        if let Some((stream, mut bytes)) = stream::upgraded(upgrade).await {
+        let within = layer.settings.connect_timeout;
+        if let Some((stream, mut bytes)) = stream::upgraded(upgrade, within).await {
             let (session, open) = Session::open(&layer, newcomer, true);
             session.say(Frame::packet(&open));
             session.begin();
@@ -62,7 +63,8 @@ pub(crate) fn probe<B>(
     }
     let probing = Probing::new(session);
     tokio::spawn(async move {
-        if let Some((stream, bytes)) = stream::upgraded(upgrade).await {
+        let within = probing.timeout();
+        if let Some((stream, bytes)) = stream::upgraded(upgrade, within).await {
             probing.run(stream, bytes).await;
         }
     });
