@@ -25,6 +25,8 @@ pub(super) struct Outgoing {
     cost: usize,
     /// Who waits for room, or for the end.
     waiting: Vec<Waker>,
+    /// What the last frame counts for that found no room, until there is room for it.
+    refused: u32,
 }
 
 /// What a carrier is to do next.
@@ -42,6 +44,17 @@ impl Outgoing {
         let first = self.queue.is_empty();
         self.queue.push(frame);
         first
+    }
+
+    /// Whether there is room again below `bound`. Half of it, so that those who wait do not come back for every frame; and as much
+    /// as was refused, or they would come back at once.
+    fn has_room(&mut self, bound: usize) -> bool {
+        let has_room =
+            self.cost == 0 || (self.cost <= bound / 2 && self.cost + self.refused as usize <= bound);
+        if has_room {
+            self.refused = 0;
+        }
+        has_room
     }
 
     /// Wakes the caller when there is room, and at the end of the session.
@@ -67,6 +80,7 @@ impl Session {
                 return Err(Backlog::Closed);
             }
             if state.outgoing.cost > 0 && state.outgoing.cost + frame.cost() > bound {
+                state.outgoing.refused = u32::try_from(frame.cost()).unwrap_or(u32::MAX);
                 return Err(Backlog::Full);
             }
             if state.outgoing.push(frame) { state.waker.take() } else { None }
@@ -211,9 +225,9 @@ impl Session {
 }
 
 impl super::State {
-    /// Those who may go on because there is room again. Half of it, so that they do not come back for every frame.
+    /// Those who may go on because there is room again.
     fn room(&mut self, settings: &crate::Settings) -> Vec<Waker> {
-        if self.outgoing.waiting.is_empty() || self.outgoing.cost > settings.outgoing_bytes / 2 {
+        if self.outgoing.waiting.is_empty() || !self.outgoing.has_room(settings.outgoing_bytes) {
             return Vec::new();
         }
         std::mem::take(&mut self.outgoing.waiting)
@@ -253,7 +267,7 @@ impl Outlet for Session {
             if state.stage != Stage::Open {
                 return Poll::Ready(Err(Backlog::Closed));
             }
-            if state.outgoing.cost <= self.layer.settings.outgoing_bytes / 2 {
+            if state.outgoing.has_room(self.layer.settings.outgoing_bytes) {
                 return Poll::Ready(Ok(()));
             }
             state.outgoing.wait(cx);
