@@ -127,9 +127,9 @@ impl Session {
             if matches!(state.stage, Stage::Ended { .. }) {
                 return Poll::Ready(None);
             }
-            // A WebSocket sends it from now on.
+            // A WebSocket sends it from now on, also the goodbye of one that is leaving.
             if state.carrier == Carrier::WebSocket {
-                return Poll::Ready(Some((Batch::new(), state.stage)));
+                return Poll::Ready(Some((Batch::new(), Stage::Open)));
             }
             if state.outgoing.queue.is_empty() && state.stage == Stage::Open && !pausing {
                 state.waker = Some(cx.waker().clone());
