@@ -9,8 +9,9 @@ use dashmap::DashMap;
 use tokio::time;
 
 use crate::{
-    Gate, Reason, Settings,
+    Frame, Gate, Reason, Settings,
     clock::Clock,
+    codec::engine,
     session::{Session, SessionId},
     unconnected::Unconnected,
     wheel::Wheel,
@@ -22,6 +23,8 @@ pub(crate) struct Layer {
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Session>,
     pub(crate) unconnected: Arc<Unconnected>,
+    /// The one ping that everybody is sent.
+    pub(crate) ping: Frame,
     /// Those that requests may name: sessions on long-polling. One on a WebSocket is held by its driver alone.
     polling: DashMap<SessionId, Arc<Session>>,
 }
@@ -38,6 +41,7 @@ impl Layer {
         let layer = Arc::new(Self {
             wheel: Wheel::new(shortest, longest),
             clock: Clock::start(),
+            ping: Frame::packet(engine::PING),
             polling: DashMap::new(),
             unconnected: Arc::new(unconnected),
             settings,
