@@ -27,7 +27,7 @@ pub struct Settings {
     pub most_outgoing_bytes: usize,
     /// The most sessions that were not let in yet; further handshakes are answered with 503.
     pub max_unconnected: usize,
-    /// The same of one address. It is known where the request carries a [`crate::Peer`].
+    /// The same of one address; of IPv6 its first 64 bits count. It is known where the request carries a [`crate::Peer`].
     pub max_unconnected_per_address: usize,
 }
 

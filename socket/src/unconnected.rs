@@ -29,6 +29,14 @@ impl Drop for Place {
     }
 }
 
+/// What counts as one address: of IPv6 the first half, for the second one is the host's own to choose.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 /// There are as many as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crowded;
@@ -39,6 +47,7 @@ impl Unconnected {
     }
 
     pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Crowded> {
+        let address = address.map(counted);
         self.count(address)?;
         Ok(Place { unconnected: self.clone(), address })
     }
@@ -105,5 +114,18 @@ mod tests {
         unconnected.count(ONE).expect("room");
         unconnected.leave(ONE);
         assert!(unconnected.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_host_with_many_addresses_has_one_share() {
+        let address = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        let unconnected = Arc::new(Unconnected::new(4, 1));
+        let place = unconnected.enter(address("2001:db8::1")).expect("room");
+        assert!(unconnected.enter(address("2001:db8::ffff:2")).is_err());
+        let _other = unconnected.enter(address("2001:db8:0:1::1")).expect("room");
+        let _four = unconnected.enter(address("192.0.2.1")).expect("room");
+        assert!(unconnected.enter(address("::ffff:192.0.2.1")).is_err());
+        drop(place);
+        assert!(unconnected.enter(address("2001:db8::ffff:2")).is_ok());
     }
 }
