@@ -74,7 +74,7 @@ where
         None => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
     }
     let mut under_way = UnderWay { session, end: |polling| polling.post = false, cut: true };
-    let collected = Limited::new(body, settings.max_packet_bytes).collect();
+    let collected = Limited::new(body, session.max_packet_bytes()).collect();
     // A body that trickles in is no sign of life, and nobody wants it once the session has ended.
     let collected = time::timeout(settings.ping_interval + settings.ping_timeout, collected);
     let collected = tokio::select! {

@@ -19,6 +19,8 @@ pub struct Settings {
     pub leave_timeout: Duration,
     /// The largest packet and the largest HTTP body from a client, in bytes.
     pub max_packet_bytes: usize,
+    /// The same before the client is let in: it has only its `auth` to say. Not above `max_packet_bytes`.
+    pub max_connect_bytes: usize,
     /// How many bytes may wait to be sent to one connection: more are refused as [`crate::Backlog::Full`], and while there are as
     /// many, nothing is read from the client. A single frame that is larger passes when nothing else waits.
     pub outgoing_bytes: usize,
@@ -41,6 +43,7 @@ impl Default for Settings {
             upgrade_timeout: Duration::from_secs(10),
             leave_timeout: Duration::from_secs(2),
             max_packet_bytes: 1_000_000,
+            max_connect_bytes: 16 << 10,
             outgoing_bytes: 256 << 10,
             most_outgoing_bytes: 8 << 20,
             max_unconnected: 20_000,

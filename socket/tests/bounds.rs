@@ -263,3 +263,17 @@ async fn there_is_room_only_when_what_was_refused_has_it() {
     assert_eq!(writable.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
     outlet.send(&large).expect("room");
 }
+
+#[tokio::test]
+async fn who_was_not_let_in_has_little_to_say() {
+    let settings = Settings { max_connect_bytes: 1_000, ..Settings::default() };
+    let (service, mut news) = service(settings);
+    let auth = |bytes| Full::<Bytes>::from(format!("40{{\"auth\":\"{}\"}}", "x".repeat(bytes)));
+    let session = open(&service, "EIO=4").await;
+    assert_eq!(request(&service, "POST", &session, auth(1_000)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    let session = open(&service, "EIO=4").await;
+    assert_eq!(request(&service, "POST", &session, auth(900)).await.0, StatusCode::OK);
+    opened(&mut news).await;
+    let event = Full::from(format!("42[\"message\",\"{}\"]", "x".repeat(100_000)));
+    assert_eq!(request(&service, "POST", &session, event).await.0, StatusCode::OK);
+}

@@ -180,6 +180,13 @@ impl Session {
         }
     }
 
+    /// The largest packet that the client may send now.
+    pub(crate) fn max_packet_bytes(&self) -> usize {
+        let settings = &self.layer.settings;
+        let most = settings.max_packet_bytes;
+        if self.state.lock().newcomer.is_some() { most.min(settings.max_connect_bytes) } else { most }
+    }
+
     /// From now on a WebSocket carries it.
     pub(crate) fn carry_by_websocket(&self) -> bool {
         let mut state = self.state.lock();

@@ -233,7 +233,7 @@ fn take(session: &Arc<Session>, inbound: &mut Assembler, bytes: &mut [u8]) -> bo
         held = flow.is_break();
         flow
     };
-    if let Err(violation) = inbound.feed(bytes, session.layer().settings.max_packet_bytes, &mut each) {
+    if let Err(violation) = inbound.feed(bytes, session.max_packet_bytes(), &mut each) {
         let reason = match violation {
             Violation::TooLarge => Reason::TooLarge,
             Violation::Protocol(_) | Violation::NotUtf8 => Reason::Malformed,
