@@ -104,7 +104,7 @@ pub trait Inlet: Send + Sync + 'static {
         drop(reply);
     }
 
-    /// The connection is gone. Said once.
+    /// The connection is gone. Said once, and after [`Inlet::opened`].
     fn closed(self: Arc<Self>, reason: Reason);
 }
 
