@@ -1,13 +1,17 @@
 //! What all sessions of a service share.
 
-use std::sync::{Arc, Weak};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Weak},
+};
 
 use dashmap::DashMap;
 use tokio::time;
 
 use crate::{
-    Gate, HandshakeRequest, Reason, Settings,
+    Frame, Gate, Reason, Settings,
     clock::Clock,
+    codec::engine,
     session::{Session, SessionId},
     unconnected::Unconnected,
     wheel::Wheel,
@@ -18,7 +22,9 @@ pub(crate) struct Layer {
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Session>,
-    pub(crate) unconnected: Unconnected,
+    pub(crate) unconnected: Arc<Unconnected>,
+    /// The one ping that everybody is sent.
+    pub(crate) ping: Frame,
     /// Those that requests may name: sessions on long-polling. One on a WebSocket is held by its driver alone.
     polling: DashMap<SessionId, Arc<Session>>,
 }
@@ -35,8 +41,9 @@ impl Layer {
         let layer = Arc::new(Self {
             wheel: Wheel::new(shortest, longest),
             clock: Clock::start(),
+            ping: Frame::packet(engine::PING),
             polling: DashMap::new(),
-            unconnected,
+            unconnected: Arc::new(unconnected),
             settings,
             gate,
         });
@@ -48,19 +55,16 @@ impl Layer {
         self.polling.get(id).map(|session| session.clone())
     }
 
-    /// A session begins; whoever made it has a place among the unconnected for it.
+    /// A session begins.
     pub(crate) fn opened(&self, session: &Arc<Session>) {
         if !session.is_on_websocket() {
             self.polling.insert(*session.id(), session.clone());
         }
     }
 
-    /// A session has ended; with `request` where its client was not let in.
-    pub(crate) fn closed(&self, session: &Session, request: Option<&HandshakeRequest>, reason: Reason) {
+    /// A session has ended.
+    pub(crate) fn closed(&self, session: &Session, reason: Reason) {
         self.forget(session.id());
-        if let Some(request) = request {
-            self.unconnected.leave(request.address());
-        }
         tracing::trace!(?session, reason = reason.as_str(), "a session has ended");
     }
 
@@ -79,7 +83,8 @@ async fn turn(layer: Weak<Layer>) {
         let Some(layer) = layer.upgrade() else { return };
         for session in layer.wheel.expired(layer.clock.now()) {
             let Some(session) = session.upgrade() else { continue };
-            if let Some(at) = session.look() {
+            // A look may call the layer above. A panic there, which is reported, must not stop the clock of all others.
+            if let Ok(Some(at)) = panic::catch_unwind(AssertUnwindSafe(|| session.look())) {
                 layer.wheel.insert(at, Arc::downgrade(&session));
             }
         }

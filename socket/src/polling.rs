@@ -74,10 +74,13 @@ where
         None => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
     }
     let mut under_way = UnderWay { session, end: |polling| polling.post = false, cut: true };
-    let collected = Limited::new(body, settings.max_packet_bytes).collect();
-    // A body that trickles in is no sign of life.
-    let collected = time::timeout(settings.ping_interval + settings.ping_timeout, collected).await;
-    under_way.cut = false;
+    let collected = Limited::new(body, session.max_packet_bytes()).collect();
+    // A body that trickles in is no sign of life, and nobody wants it once the session has ended.
+    let collected = time::timeout(settings.ping_interval + settings.ping_timeout, collected);
+    let collected = tokio::select! {
+        collected = collected => collected,
+        () = session.over() => return answer::problem(StatusCode::BAD_REQUEST, Problem::UnknownSession),
+    };
     let body = match collected {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -94,11 +97,12 @@ where
             Ok(packet) => session.packet(packet),
             Err(_) => session.end(Reason::Malformed, Farewell::Cut),
         }
-        // Otherwise there is no place to stop: the body is here already, and is no larger than a packet may be.
-        if session.ended().is_some() {
+        // The rest of the body, which is no larger than a packet may be, waits until the client has read what waits for it.
+        if !session.drained().await {
             break;
         }
     }
+    under_way.cut = false;
     let well = session.ended().is_none_or(|reason| reason == Reason::TransportClosed);
     if well { answer::ok() } else { answer::problem(StatusCode::BAD_REQUEST, Problem::BadRequest) }
 }

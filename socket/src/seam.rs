@@ -19,7 +19,7 @@ use crate::{
 pub struct Peer(pub SocketAddr);
 
 /// What a client brings when it connects to the default namespace.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Handshake<'a> {
     /// Names the connection, and is told to the client. Unlike the id of the Engine.IO session it is no secret.
     pub id: &'a str,
@@ -30,7 +30,6 @@ pub struct Handshake<'a> {
 }
 
 /// The request that a session began with, kept until the client is let in.
-#[derive(Debug)]
 pub struct HandshakeRequest {
     /// The revision of Engine.IO that the client speaks.
     pub revision: Revision,
@@ -40,6 +39,26 @@ pub struct HandshakeRequest {
     pub headers: HeaderMap,
     /// See [`Peer`].
     pub peer: Option<SocketAddr>,
+}
+
+/// Without `auth`, which is a secret.
+impl std::fmt::Debug for Handshake<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake")
+            .field("id", &self.id)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without query and headers, which may hold secrets.
+impl std::fmt::Debug for HandshakeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandshakeRequest")
+            .field("revision", &self.revision)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HandshakeRequest {
@@ -85,7 +104,7 @@ pub trait Inlet: Send + Sync + 'static {
         drop(reply);
     }
 
-    /// The connection is gone. Said once.
+    /// The connection is gone. Said once, and after [`Inlet::opened`].
     fn closed(self: Arc<Self>, reason: Reason);
 }
 

@@ -21,7 +21,7 @@ use crate::{
     codec::Revision,
     layer::Layer,
     polling,
-    session::{Session, SessionId},
+    session::{Newcomer, Session, SessionId},
     websocket,
 };
 
@@ -63,16 +63,15 @@ impl SocketService {
         match (session, websocket, request.method()) {
             (None, _, method) if method != Method::GET => Err(Problem::BadHandshakeMethod),
             (None, false, _) => {
-                let handshake = handshake(revision, &request);
-                layer.unconnected.enter(handshake.address()).map_err(|_| Problem::Crowded)?;
-                let (session, open) = Session::open(&layer, handshake, false);
+                let newcomer = newcomer(&layer, revision, &request)?;
+                let (session, open) = Session::open(&layer, newcomer, false);
                 session.begin();
                 // Alone, as the protocol has it: what follows waits for the first poll.
                 Ok(polling::opened(revision, &open))
             }
             (None, true, _) => {
-                let handshake = handshake(revision, &request);
-                websocket::open(layer, handshake, &mut request)
+                let newcomer = newcomer(&layer, revision, &request)?;
+                websocket::open(layer, newcomer, &mut request)
             }
             (Some(session), true, method) if method == Method::GET => websocket::probe(session, &mut request),
             (Some(session), false, method) if method == Method::GET => Ok(polling::get(&session).await),
@@ -109,6 +108,12 @@ impl Query {
         }
         parsed
     }
+}
+
+fn newcomer<B>(layer: &Layer, revision: Revision, request: &Request<B>) -> Result<Newcomer, Problem> {
+    let request = handshake(revision, request);
+    let place = layer.unconnected.enter(request.address()).map_err(|_| Problem::Crowded)?;
+    Ok(Newcomer { request, _place: place })
 }
 
 /// A copy of what is kept of the first request.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub leave_timeout: Duration,
     /// The largest packet and the largest HTTP body from a client, in bytes.
     pub max_packet_bytes: usize,
+    /// The same before the client is let in: it has only its `auth` to say. Not above `max_packet_bytes`.
+    pub max_connect_bytes: usize,
     /// How many bytes may wait to be sent to one connection: more are refused as [`crate::Backlog::Full`], and while there are as
     /// many, nothing is read from the client. A single frame that is larger passes when nothing else waits.
     pub outgoing_bytes: usize,
@@ -27,7 +29,7 @@ pub struct Settings {
     pub most_outgoing_bytes: usize,
     /// The most sessions that were not let in yet; further handshakes are answered with 503.
     pub max_unconnected: usize,
-    /// The same of one address. It is known where the request carries a [`crate::Peer`].
+    /// The same of one address; of IPv6 its first 64 bits count. It is known where the request carries a [`crate::Peer`].
     pub max_unconnected_per_address: usize,
 }
 
@@ -41,6 +43,7 @@ impl Default for Settings {
             upgrade_timeout: Duration::from_secs(10),
             leave_timeout: Duration::from_secs(2),
             max_packet_bytes: 1_000_000,
+            max_connect_bytes: 16 << 10,
             outgoing_bytes: 256 << 10,
             most_outgoing_bytes: 8 << 20,
             max_unconnected: 20_000,

@@ -2,7 +2,10 @@
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use dashmap::{DashMap, Entry};
@@ -14,6 +17,26 @@ pub(crate) struct Unconnected {
     by_address: DashMap<IpAddr, usize>,
 }
 
+/// A place among them, left when it is dropped.
+pub(crate) struct Place {
+    unconnected: Arc<Unconnected>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.unconnected.leave(self.address);
+    }
+}
+
+/// What counts as one address: of IPv6 the first half, for the second one is the host's own to choose.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 /// There are as many as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crowded;
@@ -23,8 +46,13 @@ impl Unconnected {
         Self { most, most_of_an_address, all: AtomicUsize::new(0), by_address: DashMap::new() }
     }
 
-    /// Takes a place, which is to be left again.
-    pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<(), Crowded> {
+    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Crowded> {
+        let address = address.map(counted);
+        self.count(address)?;
+        Ok(Place { unconnected: self.clone(), address })
+    }
+
+    fn count(&self, address: Option<IpAddr>) -> Result<(), Crowded> {
         let take = |count: usize| (count < self.most).then_some(count + 1);
         self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| Crowded)?;
         let Some(address) = address else { return Ok(()) };
@@ -45,7 +73,7 @@ impl Unconnected {
         entered
     }
 
-    pub(crate) fn leave(&self, address: Option<IpAddr>) {
+    fn leave(&self, address: Option<IpAddr>) {
         self.all.fetch_sub(1, Ordering::Relaxed);
         let Some(address) = address else { return };
         if let Entry::Occupied(mut of_address) = self.by_address.entry(address) {
@@ -68,23 +96,36 @@ mod tests {
     #[test]
     fn an_address_has_its_share_and_all_have_theirs() {
         let unconnected = Unconnected::new(3, 2);
-        assert_eq!(unconnected.enter(ONE), Ok(()));
-        assert_eq!(unconnected.enter(ONE), Ok(()));
-        assert_eq!(unconnected.enter(ONE), Err(Crowded));
-        assert_eq!(unconnected.enter(OTHER), Ok(()));
-        assert_eq!(unconnected.enter(OTHER), Err(Crowded));
+        assert_eq!(unconnected.count(ONE), Ok(()));
+        assert_eq!(unconnected.count(ONE), Ok(()));
+        assert_eq!(unconnected.count(ONE), Err(Crowded));
+        assert_eq!(unconnected.count(OTHER), Ok(()));
+        assert_eq!(unconnected.count(OTHER), Err(Crowded));
         unconnected.leave(ONE);
-        assert_eq!(unconnected.enter(OTHER), Ok(()));
-        assert_eq!(unconnected.enter(None), Err(Crowded));
+        assert_eq!(unconnected.count(OTHER), Ok(()));
+        assert_eq!(unconnected.count(None), Err(Crowded));
     }
 
     #[test]
     fn nothing_is_kept_of_an_address_whose_sessions_are_gone() {
         let unconnected = Unconnected::new(3, 0);
-        assert_eq!(unconnected.enter(ONE), Err(Crowded));
+        assert_eq!(unconnected.count(ONE), Err(Crowded));
         let unconnected = Unconnected::new(3, 2);
-        unconnected.enter(ONE).expect("room");
+        unconnected.count(ONE).expect("room");
         unconnected.leave(ONE);
         assert!(unconnected.by_address.is_empty());
+    }
+
+    #[test]
+    fn a_host_with_many_addresses_has_one_share() {
+        let address = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        let unconnected = Arc::new(Unconnected::new(4, 1));
+        let place = unconnected.enter(address("2001:db8::1")).expect("room");
+        assert!(unconnected.enter(address("2001:db8::ffff:2")).is_err());
+        let _other = unconnected.enter(address("2001:db8:0:1::1")).expect("room");
+        let _four = unconnected.enter(address("192.0.2.1")).expect("room");
+        assert!(unconnected.enter(address("::ffff:192.0.2.1")).is_err());
+        drop(place);
+        assert!(unconnected.enter(address("2001:db8::ffff:2")).is_ok());
     }
 }

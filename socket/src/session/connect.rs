@@ -4,9 +4,9 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use serde_json::{json, value::RawValue};
 
-use super::{Carrier, Farewell, Session, SessionId, Stage};
+use super::{Carrier, Farewell, Newcomer, Session, SessionId, Stage};
 use crate::{
-    Frame, Handshake, HandshakeRequest, Inlet, Reason, Refusal, Reply,
+    Frame, Handshake, Inlet, Reason, Refusal, Reply,
     clock::millis,
     codec::{
         Revision, engine,
@@ -77,53 +77,53 @@ impl Session {
     /// Asks the gate; `auth` is what a client of protocol 5 brings.
     pub(super) fn connect(self: &Arc<Self>, auth: Option<&str>) {
         // Taken out meanwhile: the gate is asked without a lock, and a second request at the same time finds nothing.
-        let request = self.state.lock().request.take();
+        let newcomer = self.state.lock().newcomer.take();
         // A session has one connection: a second connect packet, also after the client has left, is not the protocol.
-        let Some(request) = request else { return self.end_by_fault(Reason::Malformed, None) };
+        let Some(newcomer) = newcomer else { return self.end_by_fault(Reason::Malformed, None) };
         let auth: Option<&RawValue> = auth.and_then(|auth| serde_json::from_str(auth).ok());
         let id = SessionId::random().to_string();
-        match self.layer().gate.admit(Handshake { id: &id, auth, request: &request }, self.clone()) {
+        match self.layer().gate.admit(Handshake { id: &id, auth, request: &newcomer.request }, self.clone()) {
             Ok(inlet) => {
-                self.layer().unconnected.leave(request.address());
-                drop(request);
-                if !self.install(inlet.clone()) {
-                    return inlet.closed(Reason::TransportClosed);
-                }
+                drop(newcomer);
                 let connected = match self.revision() {
                     Revision::V3 => "40".to_owned(),
                     Revision::V4 => format!("40{}", json!({"sid": id})),
                 };
                 // The queue of a new session is nearly empty.
                 self.say(Frame::packet(&connected));
-                inlet.opened();
+                // Installed after that, so that the end, which another thread may bring, is never said before the beginning.
+                inlet.clone().opened();
+                if let Err(reason) = self.install(inlet.clone()) {
+                    inlet.closed(reason);
+                }
             }
             Err(refusal) => {
                 let frame = Frame::packet(&format!("44{}", refusal_json(self.revision(), &refusal)));
                 // The session ends when the client leaves, or when its time to connect is over.
-                self.put_back(request);
+                self.put_back(newcomer);
                 self.say(frame);
             }
         }
     }
 
-    /// Answers whether the session is still there.
-    fn install(&self, inlet: Arc<dyn Inlet>) -> bool {
+    /// From now on `inlet` takes the events.
+    ///
+    /// # Errors
+    /// Why the session has ended meanwhile.
+    fn install(&self, inlet: Arc<dyn Inlet>) -> Result<(), Reason> {
         let mut state = self.state.lock();
-        let open = !matches!(state.stage, Stage::Ended { .. });
-        if open {
-            state.inlet = Some(inlet);
-            state.connect_by = None;
+        if let Stage::Ended { reason, .. } = state.stage {
+            return Err(reason);
         }
-        open
+        state.inlet = Some(inlet);
+        state.connect_by = None;
+        Ok(())
     }
 
-    fn put_back(&self, request: Box<HandshakeRequest>) {
+    fn put_back(&self, newcomer: Box<Newcomer>) {
         let mut state = self.state.lock();
-        if matches!(state.stage, Stage::Ended { .. }) {
-            drop(state);
-            self.layer().unconnected.leave(request.address());
-        } else {
-            state.request = Some(request);
+        if !matches!(state.stage, Stage::Ended { .. }) {
+            state.newcomer = Some(newcomer);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Farewell, Session, Stage};
 use crate::{
-    Frame, Reason,
+    Reason,
     clock::{Moment, millis},
     codec::Revision,
 };
@@ -101,7 +101,8 @@ impl Session {
             return Verdict::End(Reason::PingTimeout);
         }
         if ping {
-            let waker = if state.outgoing.push(Frame::packet("2")) { state.waker.take() } else { None };
+            let waker =
+                if state.outgoing.push(self.layer().ping.clone()) { state.waker.take() } else { None };
             drop(state);
             super::wake(waker);
         }

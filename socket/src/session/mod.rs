@@ -28,6 +28,7 @@ use crate::{
     clock::{Moment, millis},
     codec::{Revision, engine},
     layer::Layer,
+    unconnected::Place,
 };
 
 use self::{asked::Asked, heartbeat::Heartbeat, outgoing::Outgoing};
@@ -54,9 +55,16 @@ struct State {
     waker: Option<Waker>,
     asked: Option<Box<Asked>>,
     /// Until the client is let in.
-    request: Option<Box<HandshakeRequest>>,
+    newcomer: Option<Box<Newcomer>>,
     /// By when the client must be let in, or hang up after it has left.
     connect_by: Option<Moment>,
+}
+
+/// One who was not let in yet.
+pub(crate) struct Newcomer {
+    pub(crate) request: HandshakeRequest,
+    /// Left when this is dropped, whatever becomes of the session.
+    pub(crate) _place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,15 +111,11 @@ pub(crate) enum Farewell {
 
 impl Session {
     /// A new session, and the open packet, which is to be sent before anything else.
-    pub(crate) fn open(
-        layer: &Arc<Layer>,
-        request: HandshakeRequest,
-        websocket: bool,
-    ) -> (Arc<Self>, String) {
+    pub(crate) fn open(layer: &Arc<Layer>, newcomer: Newcomer, websocket: bool) -> (Arc<Self>, String) {
         let settings = &layer.settings;
         let now = layer.clock.now();
         let id = SessionId::random();
-        let revision = request.revision;
+        let revision = newcomer.request.revision;
         let upgrades: &[&str] = if websocket { &[] } else { &["websocket"] };
         let mut open = json!({
             "sid": id.to_string(),
@@ -137,7 +141,7 @@ impl Session {
                 inlet: None,
                 waker: None,
                 asked: None,
-                request: Some(Box::new(request)),
+                newcomer: Some(Box::new(newcomer)),
                 connect_by: Some(by),
             }),
         });
@@ -176,6 +180,13 @@ impl Session {
         }
     }
 
+    /// The largest packet that the client may send now.
+    pub(crate) fn max_packet_bytes(&self) -> usize {
+        let settings = &self.layer.settings;
+        let most = settings.max_packet_bytes;
+        if self.state.lock().newcomer.is_some() { most.min(settings.max_connect_bytes) } else { most }
+    }
+
     /// From now on a WebSocket carries it.
     pub(crate) fn carry_by_websocket(&self) -> bool {
         let mut state = self.state.lock();
@@ -211,7 +222,7 @@ impl Session {
             Farewell::Cut => now,
             Farewell::Say(_) => now + millis(self.layer.settings.leave_timeout),
         };
-        let (wakers, asked, request, inlet, websocket) = {
+        let (wakers, asked, newcomer, inlet, websocket) = {
             let mut state = self.state.lock();
             if matches!(state.stage, Stage::Ended { .. }) {
                 return;
@@ -223,9 +234,10 @@ impl Session {
             }
             wakers.extend(state.waker.take());
             let websocket = state.carrier == Carrier::WebSocket;
-            (wakers, state.asked.take(), state.request.take(), state.inlet.take(), websocket)
+            (wakers, state.asked.take(), state.newcomer.take(), state.inlet.take(), websocket)
         };
-        self.layer.closed(self, request.as_deref(), reason);
+        drop(newcomer);
+        self.layer.closed(self, reason);
         if websocket && linger_until > now {
             self.layer.wheel.insert(linger_until, self.me.clone());
         }

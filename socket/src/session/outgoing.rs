@@ -25,6 +25,8 @@ pub(super) struct Outgoing {
     cost: usize,
     /// Who waits for room, or for the end.
     waiting: Vec<Waker>,
+    /// What the last frame counts for that found no room, until there is room for it.
+    refused: u32,
 }
 
 /// What a carrier is to do next.
@@ -42,6 +44,17 @@ impl Outgoing {
         let first = self.queue.is_empty();
         self.queue.push(frame);
         first
+    }
+
+    /// Whether there is room again below `bound`. Half of it, so that those who wait do not come back for every frame; and as much
+    /// as was refused, or they would come back at once.
+    fn has_room(&mut self, bound: usize) -> bool {
+        let has_room =
+            self.cost == 0 || (self.cost <= bound / 2 && self.cost + self.refused as usize <= bound);
+        if has_room {
+            self.refused = 0;
+        }
+        has_room
     }
 
     /// Wakes the caller when there is room, and at the end of the session.
@@ -67,6 +80,7 @@ impl Session {
                 return Err(Backlog::Closed);
             }
             if state.outgoing.cost > 0 && state.outgoing.cost + frame.cost() > bound {
+                state.outgoing.refused = u32::try_from(frame.cost()).unwrap_or(u32::MAX);
                 return Err(Backlog::Full);
             }
             if state.outgoing.push(frame) { state.waker.take() } else { None }
@@ -88,11 +102,12 @@ impl Session {
         Taken { stage: state.stage, may_read: state.outgoing.cost <= self.layer.settings.outgoing_bytes }
     }
 
-    /// A WebSocket has written frames of this cost, or at least a part of one.
-    pub(crate) fn written(&self, cost: usize) {
+    /// A WebSocket has written frames of this cost, or at least a part of one. `reads_on`: after it had to wait, so the client has
+    /// read; what goes into the system's buffer at once says nothing about the client.
+    pub(crate) fn written(&self, cost: usize, reads_on: bool) {
         let room = {
             let mut state = self.state.lock();
-            if state.heartbeat.awaits_progress() {
+            if reads_on && state.heartbeat.awaits_progress() {
                 let now = self.layer.clock.now();
                 state.heartbeat.progress(now);
             }
@@ -112,9 +127,9 @@ impl Session {
             if matches!(state.stage, Stage::Ended { .. }) {
                 return Poll::Ready(None);
             }
-            // A WebSocket sends it from now on.
+            // A WebSocket sends it from now on, also the goodbye of one that is leaving.
             if state.carrier == Carrier::WebSocket {
-                return Poll::Ready(Some((Batch::new(), state.stage)));
+                return Poll::Ready(Some((Batch::new(), Stage::Open)));
             }
             if state.outgoing.queue.is_empty() && state.stage == Stage::Open && !pausing {
                 state.waker = Some(cx.waker().clone());
@@ -130,9 +145,11 @@ impl Session {
         Poll::Ready(Some((batch, stage)))
     }
 
-    /// Queues a frame of the protocol's own, which is small; nothing is read from a client for which much waits.
+    /// Queues a frame of the protocol's own, which is small. A client for which too many wait is closed.
     pub(crate) fn say(&self, frame: Frame) {
-        let _ = self.push(frame, usize::MAX);
+        if self.push(frame, self.layer.settings.most_outgoing_bytes) == Err(Backlog::Full) {
+            self.end(Reason::TooSlow, Farewell::Cut);
+        }
     }
 
     /// Whether more may be taken from the client: not while as much waits for it as may.
@@ -141,14 +158,46 @@ impl Session {
         state.stage == Stage::Open && state.outgoing.cost <= self.layer.settings.outgoing_bytes
     }
 
+    /// Waits while as much waits for the client as may; answers whether more may be taken from it. It does not wait for one that
+    /// goes over to a WebSocket: that asks for nothing until its last request is answered.
+    pub(crate) async fn drained(&self) -> bool {
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open {
+                return Poll::Ready(false);
+            }
+            let pausing = matches!(state.carrier, Carrier::Polling(polling) if polling.pausing);
+            if pausing || state.outgoing.cost <= self.layer.settings.outgoing_bytes {
+                return Poll::Ready(true);
+            }
+            state.outgoing.wait(cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The client waits until its last requests are answered, and then goes over to a WebSocket.
+    pub(crate) fn pause(&self) {
+        let (waker, waiting) = {
+            let mut state = self.state.lock();
+            if let Carrier::Polling(polling) = &mut state.carrier {
+                polling.pausing = true;
+            }
+            (state.waker.take(), std::mem::take(&mut state.outgoing.waiting))
+        };
+        waker.into_iter().chain(waiting).for_each(Waker::wake);
+    }
+
     /// Waits for the end of the session.
     pub(crate) async fn over(&self) {
+        let mut watch = Watch { session: self, waker: None };
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if matches!(state.stage, Stage::Ended { .. }) {
                 return Poll::Ready(());
             }
             state.outgoing.wait(cx);
+            watch.waker = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -176,9 +225,9 @@ impl Session {
 }
 
 impl super::State {
-    /// Those who may go on because there is room again. Half of it, so that they do not come back for every frame.
+    /// Those who may go on because there is room again.
     fn room(&mut self, settings: &crate::Settings) -> Vec<Waker> {
-        if self.outgoing.waiting.is_empty() || self.outgoing.cost > settings.outgoing_bytes / 2 {
+        if self.outgoing.waiting.is_empty() || !self.outgoing.has_room(settings.outgoing_bytes) {
             return Vec::new();
         }
         std::mem::take(&mut self.outgoing.waiting)
@@ -218,7 +267,7 @@ impl Outlet for Session {
             if state.stage != Stage::Open {
                 return Poll::Ready(Err(Backlog::Closed));
             }
-            if state.outgoing.cost <= self.layer.settings.outgoing_bytes / 2 {
+            if state.outgoing.has_room(self.layer.settings.outgoing_bytes) {
                 return Poll::Ready(Ok(()));
             }
             state.outgoing.wait(cx);
@@ -229,6 +278,21 @@ impl Outlet for Session {
 
     fn close(&self) {
         self.leave();
+    }
+}
+
+/// Who waits for the end of the session and does something else first is forgotten: its waker would hold the memory of its task.
+struct Watch<'a> {
+    session: &'a Session,
+    waker: Option<Waker>,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(gone) = &self.waker {
+            let mut state = self.session.state.lock();
+            state.outgoing.waiting.retain(|waker| !waker.will_wake(gone));
+        }
     }
 }
 

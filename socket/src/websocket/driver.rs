@@ -40,7 +40,16 @@ pub(super) fn spawn(stream: Stream, session: Arc<Session>, mut inbound: Assemble
 
 fn spawn_on<T: Transport>(stream: T, session: Arc<Session>, inbound: Assembler, held: bool) {
     let batch = Batch::new();
-    tokio::spawn(Driver { stream, session, inbound, held, batch, begun: 0, said_goodbye: false });
+    tokio::spawn(Driver {
+        stream,
+        session,
+        inbound,
+        held,
+        batch,
+        begun: 0,
+        blocked: false,
+        said_goodbye: false,
+    });
 }
 
 struct Driver<T: Transport> {
@@ -53,6 +62,8 @@ struct Driver<T: Transport> {
     batch: Batch,
     /// How many bytes of its first frame are written.
     begun: usize,
+    /// Whether the last write found no room.
+    blocked: bool,
     /// Whether the last frame was sent and nothing more follows.
     said_goodbye: bool,
 }
@@ -62,13 +73,15 @@ impl<T: Transport> Future for Driver<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = &mut *self;
-        match driver.turn(cx) {
-            Ok(poll) => poll,
-            Err(_) => {
-                driver.session.end(Reason::TransportClosed, Farewell::Cut);
-                Poll::Ready(())
-            }
-        }
+        // A transport that fails is over, and ends the session with it.
+        driver.turn(cx).unwrap_or(Poll::Ready(()))
+    }
+}
+
+/// Whatever ends the task ends the session, also a panic above.
+impl<T: Transport> Drop for Driver<T> {
+    fn drop(&mut self) {
+        self.session.end(Reason::TransportClosed, Farewell::Cut);
     }
 }
 
@@ -102,7 +115,12 @@ impl<T: Transport> Driver<T> {
         loop {
             let taken = self.session.take_to_write(&mut self.batch, cx);
             if self.batch.is_empty() {
-                return Ok((taken, true));
+                // TLS keeps what it could not pass on until it is told to.
+                return match Pin::new(&mut self.stream).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => Ok((taken, true)),
+                    Poll::Ready(Err(error)) => Err(error),
+                    Poll::Pending => Ok((taken, false)),
+                };
             }
             // Cut off: what was not written never will be.
             if self.is_over(taken.stage) {
@@ -141,10 +159,11 @@ impl<T: Transport> Driver<T> {
                         done += 1;
                     }
                     self.begun += written;
-                    self.session.written(cost);
+                    self.session.written(cost, std::mem::take(&mut self.blocked));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    self.blocked = true;
                     self.batch.drain(..done);
                     return Poll::Pending;
                 }
@@ -214,7 +233,7 @@ fn take(session: &Arc<Session>, inbound: &mut Assembler, bytes: &mut [u8]) -> bo
         held = flow.is_break();
         flow
     };
-    if let Err(violation) = inbound.feed(bytes, session.layer().settings.max_packet_bytes, &mut each) {
+    if let Err(violation) = inbound.feed(bytes, session.max_packet_bytes(), &mut each) {
         let reason = match violation {
             Violation::TooLarge => Reason::TooLarge,
             Violation::Protocol(_) | Violation::NotUtf8 => Reason::Malformed,

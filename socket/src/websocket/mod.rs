@@ -24,21 +24,24 @@ use tungstenite::handshake::derive_accept_key;
 
 use self::probe::Probing;
 use crate::{
-    Frame, HandshakeRequest, answer::Problem, codec::websocket::Assembler, layer::Layer, session::Session,
+    Frame,
+    answer::Problem,
+    codec::websocket::Assembler,
+    layer::Layer,
+    session::{Newcomer, Session},
 };
 
 /// A new session on a WebSocket.
 pub(crate) fn open<B>(
     layer: Arc<Layer>,
-    handshake: HandshakeRequest,
+    newcomer: Newcomer,
     request: &mut Request<B>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let (response, upgrade) = accept(request)?;
-    let place = Place::take(&layer, &handshake)?;
     tokio::spawn(async move {
-        if let Some((stream, mut bytes)) = stream::upgraded(upgrade).await {
-            place.keep();
-            let (session, open) = Session::open(&layer, handshake, true);
+        let within = layer.settings.connect_timeout;
+        if let Some((stream, mut bytes)) = stream::upgraded(upgrade, within).await {
+            let (session, open) = Session::open(&layer, newcomer, true);
             session.say(Frame::packet(&open));
             session.begin();
             driver::spawn(stream, session, Assembler::new(), &mut bytes);
@@ -60,7 +63,8 @@ pub(crate) fn probe<B>(
     }
     let probing = Probing::new(session);
     tokio::spawn(async move {
-        if let Some((stream, bytes)) = stream::upgraded(upgrade).await {
+        let within = probing.timeout();
+        if let Some((stream, bytes)) = stream::upgraded(upgrade, within).await {
             probing.run(stream, bytes).await;
         }
     });
@@ -102,31 +106,4 @@ fn has(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|value| value.trim().eq_ignore_ascii_case(word))
-}
-
-/// A place among the unconnected, given back unless a session has it.
-struct Place {
-    layer: Arc<Layer>,
-    address: Option<std::net::IpAddr>,
-    kept: bool,
-}
-
-impl Place {
-    fn take(layer: &Arc<Layer>, handshake: &HandshakeRequest) -> Result<Self, Problem> {
-        let address = handshake.address();
-        layer.unconnected.enter(address).map_err(|_| Problem::Crowded)?;
-        Ok(Self { layer: layer.clone(), address, kept: false })
-    }
-
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.layer.unconnected.leave(self.address);
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //! The client opens the WebSocket and sends a probe; the answer tells it that the way is free. It then waits until its last request
 //! is answered, and asks to go over. Until then, and whenever this fails, the session stays on long-polling.
 
-use std::{io, ops::ControlFlow, sync::Arc};
+use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,6 +42,10 @@ impl Probing {
         Self(session)
     }
 
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.layer().settings.upgrade_timeout
+    }
+
     /// Ends when the session has gone over, or cannot.
     pub(super) async fn run(self, mut stream: Stream, bytes: Vec<u8>) {
         let mut inbound = Assembler::new();
@@ -53,7 +57,7 @@ impl Probing {
         };
         let agreed = tokio::select! {
             agreed = talk => matches!(agreed, Ok(true)),
-            () = time::sleep(self.0.layer().settings.upgrade_timeout) => false,
+            () = time::sleep(self.timeout()) => false,
             () = self.0.over() => false,
         };
         if agreed && self.0.carry_by_websocket() {
@@ -74,9 +78,9 @@ impl Probing {
             match next(stream, inbound, &mut bytes).await? {
                 Said::Probe => {
                     stream.write_all(Frame::packet("3probe").bytes()).await?;
+                    stream.flush().await?;
                     probed = true;
-                    self.0.polling(|polling| polling.pausing = true);
-                    self.0.wake_carrier();
+                    self.0.pause();
                 }
                 said => return Ok(probed && said == Said::Upgrade),
             }
