@@ -15,6 +15,9 @@ const { values } = parseArgs({
     'ping-timeout-ms': number,
     'connect-timeout-ms': number,
     'max-payload': number,
+    // What Socket.IO does not have.
+    'outgoing-bytes': number,
+    'send-buffer-bytes': number,
   },
 });
 

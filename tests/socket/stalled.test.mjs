@@ -7,8 +7,8 @@ import { within } from '../support/wait.mjs';
 import { withEcho } from './support/echo.mjs';
 import { PollingSession } from './support/polling.mjs';
 import { RawSession } from './support/raw.mjs';
-import { afterPings, echoes, goodbyeOf, join } from './support/session.mjs';
-import { WebSocketSession } from './support/websocket.mjs';
+import { afterPings, goodbyeOf, join } from './support/session.mjs';
+import { talker } from './support/talker.mjs';
 
 const INTERVAL_MS = 500;
 const TIMEOUT_MS = 500;
@@ -21,30 +21,8 @@ const BURSTS = 5;
 
 const suite = withEcho({ pingIntervalMs: INTERVAL_MS, pingTimeoutMs: TIMEOUT_MS });
 
-/** Goes on talking to the server until `stop`, which fails if a round has ever taken longer than a heartbeat may. */
-async function talker() {
-  const session = await WebSocketSession.open(suite.echo);
-  await join(session);
-  let talking = true;
-  let longest = 0;
-  const done = (async () => {
-    while (talking) {
-      const start = performance.now();
-      await echoes(session);
-      longest = Math.max(longest, performance.now() - start);
-    }
-  })();
-  return {
-    stop: async () => {
-      talking = false;
-      await done;
-      assert.ok(longest < INTERVAL_MS + TIMEOUT_MS, `the other client once waited ${longest} ms`);
-    },
-  };
-}
-
 test('a WebSocket that is not read is closed in time', async (t) => {
-  const other = await talker();
+  const other = await talker(suite.echo);
   const stalled = await RawSession.open(suite.echo);
   await join(stalled);
   stalled.socket.pause();
@@ -62,7 +40,7 @@ test('a WebSocket that is not read is closed in time', async (t) => {
 });
 
 test('a session that is not polled is closed in time', async () => {
-  const other = await talker();
+  const other = await talker(suite.echo);
   const stalled = await PollingSession.start(suite.echo);
   await join(stalled);
   const paused = stalled.pause();
@@ -75,7 +53,7 @@ test('a session that is not polled is closed in time', async () => {
 });
 
 test('50 clients that do not read do not hold up one that does', async () => {
-  const other = await talker();
+  const other = await talker(suite.echo);
   const stalled = await Promise.all(
     Array.from({ length: 50 }, async () => {
       const session = await RawSession.open(suite.echo);

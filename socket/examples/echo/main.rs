@@ -5,7 +5,7 @@
 
 mod reference;
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
@@ -21,11 +21,14 @@ use serde_json::json;
 use socket::{
     Event, Frame, Gate, Handshake, Inlet, Outlet, Peer, Reason, Refusal, Reply, Settings, SocketService,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower::{Service, ServiceExt as _};
 
 /// The most bytes of a request's head.
 const MOST_HEADERS: usize = 16 << 10;
+
+/// The most connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// An echo server for Socket.IO clients.
 #[derive(Debug, Parser)]
@@ -51,6 +54,13 @@ struct Options {
     /// The largest packet and body of a client, in bytes.
     #[arg(long, default_value_t = 1_000_000)]
     max_payload: usize,
+    /// How many bytes may wait to be sent to one client; by default four times the largest packet.
+    #[arg(long)]
+    outgoing_bytes: Option<usize>,
+    /// How many bytes the system may hold back for a client that does not read (SO_SNDBUF, which Linux doubles); by default what
+    /// it chooses, a few MB.
+    #[arg(long)]
+    send_buffer_bytes: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -157,7 +167,7 @@ async fn main() -> std::io::Result<()> {
         upgrade_timeout: Duration::from_millis(options.upgrade_timeout_ms),
         max_packet_bytes: options.max_payload,
         // Room for what one packet asks for, beside others.
-        outgoing_bytes: 4 * options.max_payload,
+        outgoing_bytes: options.outgoing_bytes.unwrap_or(4 * options.max_payload),
         ..Settings::default()
     };
     let echo = Arc::new(Echo::default());
@@ -165,6 +175,18 @@ async fn main() -> std::io::Result<()> {
         LayerKind::Own => serve(&options, SocketService::new(echo, settings), true).await,
         LayerKind::Engineioxide => serve(&options, reference::service(echo, &settings), false).await,
     }
+}
+
+fn listen(options: &Options) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    // As `TcpListener::bind` does: a port of connections that have just ended can be had.
+    socket.set_reuseaddr(true)?;
+    if let Some(bytes) = options.send_buffer_bytes {
+        // Accepted connections inherit it.
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], options.port)))?;
+    socket.listen(BACKLOG)
 }
 
 async fn serve<S, B>(options: &Options, service: S, strict: bool) -> std::io::Result<()>
@@ -175,7 +197,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let yes = |claim| if claim { "yes" } else { "no" };
-    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    let listener = listen(options)?;
     let (strict, address) = (yes(strict), listener.local_addr()?);
     println!(
         "echo ready: binary=no namespaces=no rejoin=no http=yes strict={strict} farewell={strict} address={address}"

@@ -6,8 +6,9 @@
 //
 //   PHALANX_ECHO="node tests/socket/reference.mjs" node --test tests/socket/*.test.mjs
 //
-// The server gets `--port --ping-interval-ms --ping-timeout-ms --connect-timeout-ms --max-payload`, listens on 127.0.0.1, and says
-// on its standard output, once it listens, what it claims: `echo ready: binary=no namespaces=no strict=yes farewell=yes http=yes`.
+// The server gets `--port --ping-interval-ms --ping-timeout-ms --connect-timeout-ms --max-payload`, and where a test asks for it
+// `--outgoing-bytes` (what may wait for one client) and `--send-buffer-bytes` (SO_SNDBUF); it listens on 127.0.0.1, and says on its
+// standard output, once it listens, what it claims: `echo ready: binary=no namespaces=no strict=yes farewell=yes http=yes`.
 //
 //   binary=no       a binary event is refused: its acknowledgement is {"ok":false,"error":{"code":"bad_request"}}; `yes`: echoed
 //   namespaces=no   only the default namespace exists
@@ -55,7 +56,7 @@ export class Echo {
   #directory = mkdtempSync(join(tmpdir(), 'phalanx-echo-'));
   #process;
 
-  /** Starts a server and waits until it listens. Times in milliseconds, `maxPayload` in bytes. */
+  /** Starts a server and waits until it listens. Times in milliseconds, sizes in bytes. */
   static async start(options = {}) {
     const echo = new Echo();
     echo.options = { ...TIMES, ...options };
@@ -71,7 +72,7 @@ export class Echo {
 
   /** Starts the process, at the same port as before. */
   async launch() {
-    const { pingIntervalMs, pingTimeoutMs, connectTimeoutMs, maxPayload } = this.options;
+    const { pingIntervalMs, pingTimeoutMs, connectTimeoutMs, maxPayload, outgoingBytes, sendBufferBytes } = this.options;
     const [command, ...first] = COMMAND.split(' ').filter(Boolean);
     const args = [
       '--port', this.port,
@@ -79,6 +80,8 @@ export class Echo {
       '--ping-timeout-ms', pingTimeoutMs,
       '--connect-timeout-ms', connectTimeoutMs,
       '--max-payload', maxPayload,
+      ...(outgoingBytes ? ['--outgoing-bytes', outgoingBytes] : []),
+      ...(sendBufferBytes ? ['--send-buffer-bytes', sendBufferBytes] : []),
     ];
     // A relative path belongs to the project's root; a name without a slash is looked up.
     const program = command.includes('/') ? resolve(ROOT, command) : command;
@@ -96,6 +99,10 @@ export class Echo {
 
   get isRunning() {
     return this.#process.end === undefined;
+  }
+
+  get pid() {
+    return this.#process.pid;
   }
 
   kill9() {
