@@ -21,8 +21,13 @@ use serde_json::json;
 use socket::{
     Event, Frame, Gate, Handshake, Inlet, Outlet, Peer, Reason, Refusal, Reply, Settings, SocketService,
 };
+use tikv_jemallocator::Jemalloc;
 use tokio::net::{TcpListener, TcpSocket};
 use tower::{Service, ServiceExt as _};
+
+/// Gives back what clients leave behind that did not read; see `tests/socket/stalled_memory.test.mjs`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// The most bytes of a request's head.
 const MOST_HEADERS: usize = 16 << 10;
