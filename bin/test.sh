@@ -6,12 +6,13 @@ usage() {
   cat <<'USAGE'
 bin/test.sh [--allow-missing] [--quick]
 
-Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the end-to-end, fault, script and browser tests
-with the official socket.io client: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process for every node). Installs what
-is missing: npm packages, and Debian's chromium, zookeeper, redis-server, redis-sentinel and nginx where it may.
+Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
+engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
+client: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process for every node). Installs what is missing: npm packages,
+cargo-fuzz, and Debian's chromium, zookeeper, redis-server, redis-sentinel and nginx where it may.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
-  --quick           no fault and no browser tests
+  --quick           no fault and no browser tests, no fuzzing
 USAGE
 }
 
@@ -111,6 +112,19 @@ step "unit tests of the page" npm test --silent --prefix minions-ui/web
 
 # --- with the official client ---
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
+step "build of the echo server" cargo build --profile test1 -p socket --example echo
+socket_tests() { # COMMAND
+  PHALANX_ECHO=$1 node --test --test-concurrency=1 tests/socket/*.test.mjs
+}
+step "socket.io layer" socket_tests "target/test1/examples/echo"
+step "the same on the reference implementation" socket_tests "target/test1/examples/echo --layer engineioxide"
+if $quick; then
+  :
+elif cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --version '^0.13' --locked --quiet; then
+  step "fuzzing" bin/fuzz.sh 10
+else
+  skip "fuzzing" "cargo-fuzz cannot be installed"
+fi
 node_tests() { # PROFILE SUITE...
   local profile=$1
   shift
@@ -127,7 +141,7 @@ if $servers; then
 fi
 
 printf '\n'
-if $quick; then skipped+=("the fault and browser tests (--quick)"); fi
+if $quick; then skipped+=("the fault and browser tests, and fuzzing (--quick)"); fi
 if [ ${#skipped[@]} -eq 0 ]; then
   printf 'all tests passed, nothing was skipped\n'
 else

@@ -45,7 +45,8 @@ for (const [what, headers] of Object.entries({
   'another version': { 'Sec-WebSocket-Version': '12' },
   'no version': { 'Sec-WebSocket-Version': undefined },
 })) {
-  test(`a handshake with ${what} is refused`, async () => {
+  test(`a handshake with ${what} is refused`, async (t) => {
+    if (what !== 'no key' && !suite.claims(t, 'exact', 'engineioxide looks only whether there is a key')) return;
     await assert.rejects(RawSession.open(suite.echo, { headers }), /refused: HTTP\/1.1 4\d\d/);
   });
 }

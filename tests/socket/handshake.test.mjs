@@ -18,7 +18,8 @@ const UNSUPPORTED = { status: 400, code: 5, message: 'Unsupported protocol versi
 
 const polling = (query) => endpoint(suite.echo, { EIO: 4, transport: 'polling', ...query });
 
-test('the open packet over polling says what the client needs', async () => {
+test('the open packet over polling says what the client needs', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide lets it be cached')) return;
   const { status, headers, body } = await request(polling());
   assert.equal(status, 200);
   assert.match(headers['content-type'], /^text\/plain; *charset=utf-8$/i);
@@ -45,7 +46,8 @@ test('query parameters that nobody knows are no hindrance', async () => {
   assert.equal(status, 200);
 });
 
-test('a missing or invalid transport is refused', async () => {
+test('a missing or invalid transport is refused', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide puts the code in quotes')) return;
   for (const transport of [undefined, '', 'abc', 'webtransport', 'toString']) {
     assert.deepEqual(await refusal(polling({ transport })), UNKNOWN_TRANSPORT, `transport=${transport}`);
   }
@@ -62,7 +64,8 @@ test('a missing or invalid protocol version is refused', async (t) => {
   assert.equal(await refusedWith(suite.echo, { EIO: 'abc', transport: 'websocket' }), 400);
 });
 
-test('an unknown session is refused, whatever is asked', async () => {
+test('an unknown session is refused, whatever is asked', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide puts the code in quotes')) return;
   for (const sid of ['abc', 'x'.repeat(3_000), '__proto__', 'ü']) {
     assert.deepEqual(await refusal(polling({ sid })), UNKNOWN_SESSION, `GET ${sid}`);
     assert.deepEqual(await refusal(polling({ sid }), { method: 'POST', body: '40' }), UNKNOWN_SESSION, `POST ${sid}`);
@@ -70,17 +73,20 @@ test('an unknown session is refused, whatever is asked', async () => {
   assert.equal(await refusedWith(suite.echo, { EIO: 4, transport: 'websocket', sid: 'abc' }), 400);
 });
 
-test('only GET begins a session', async () => {
+test('only GET begins a session', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide puts the code in quotes')) return;
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
     assert.deepEqual(await refusal(polling(), { method }), BAD_METHOD, method);
   }
 });
 
-test('a plain request for the transport websocket is refused', async () => {
+test('a plain request for the transport websocket is refused', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide gives no code')) return;
   assert.deepEqual(await refusal(polling({ transport: 'websocket' })), BAD_REQUEST);
 });
 
-test('a session keeps to its protocol version', async () => {
+test('a session keeps to its protocol version', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide takes the version of each request')) return;
   const { sid } = await PollingSession.open(suite.echo);
   assert.deepEqual(await refusal(polling({ sid, EIO: 3 })), BAD_REQUEST);
 });

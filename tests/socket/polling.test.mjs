@@ -17,7 +17,8 @@ async function joined() {
   const session = await PollingSession.open(suite.echo);
   await session.post('40');
   const packets = [];
-  while (packets.length < 2) packets.push(...(await session.get()).packets);
+  // A server may ping at once.
+  while (packets.length < 2) packets.push(...(await session.get()).packets.filter((packet) => packet !== '2'));
   assert.match(packets[0], /^40\{"sid":/);
   return session;
 }
@@ -37,7 +38,8 @@ async function refusedOrCut(answer, statuses = [400]) {
   assert.ok([...statuses, 'ECONNRESET', 'EPIPE'].includes(status), `answered with ${status}`);
 }
 
-test('a post is answered with ok, and its event by the next poll', async () => {
+test('a post is answered with ok, and its event by the next poll', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide gives another type')) return;
   const session = await joined();
   const { status, headers, body } = await session.post(message('hello'));
   assert.deepEqual([status, headers['content-type'], body], [200, 'text/html', 'ok']);
@@ -114,7 +116,8 @@ test('two polls at once end the session', async () => {
   await isUnknown(suite.echo, session);
 });
 
-test('two posts at once end the session', async () => {
+test('two posts at once end the session', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide takes both, one after the other')) return;
   const session = await joined();
   const { pathname, search } = new URL(session.url);
   const first = connect(suite.echo.port, '127.0.0.1');
@@ -129,7 +132,8 @@ test('two posts at once end the session', async () => {
   await firstEnded;
 });
 
-test('a poll whose connection is cut ends the session', async () => {
+test('a poll whose connection is cut ends the session', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide does not notice')) return;
   const session = await joined();
   const abort = new AbortController();
   const poll = session.get({ signal: abort.signal });
@@ -167,7 +171,8 @@ for (const [what, body] of Object.entries({
   'nothing': '',
   'a good packet before a bad one': `${message('good')}\x1eabc`,
 })) {
-  test(`a body with ${what} ends the session`, async () => {
+  test(`a body with ${what} ends the session`, async (t) => {
+    if (what === 'nothing' && !suite.claims(t, 'exact', 'engineioxide lets that pass')) return;
     const session = await joined();
     await refusedOrCut(session.postBody(body));
     await isUnknown(suite.echo, session);

@@ -63,5 +63,5 @@ function emitMany(socket, count, from) {
 }
 
 http.listen(Number(values.port), '127.0.0.1', () => {
-  console.log('echo ready: binary=yes namespaces=no rejoin=yes strict=no farewell=yes');
+  console.log('echo ready: binary=yes namespaces=no rejoin=yes strict=no exact=yes farewell=yes');
 });

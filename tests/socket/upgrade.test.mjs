@@ -107,7 +107,8 @@ test('after the upgrade, a second WebSocket is turned away and the session lives
   await echoes(socket);
 });
 
-test('while one upgrade is under way, a second WebSocket is turned away', async () => {
+test('while one upgrade is under way, a second WebSocket is turned away', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide lets a second WebSocket in')) return;
   const session = await joined();
   const socket = await probe(session);
   await isTurnedAway(session.sid);
@@ -128,25 +129,29 @@ test('an upgrade of an unknown session is refused', async () => {
   assert.equal(await refusedWith(suite.echo, { EIO: 4, transport: 'websocket', sid: 'abc' }), 400);
 });
 
-test('an upgrade in another protocol version is refused, and polling goes on', async () => {
+test('an upgrade in another protocol version is refused, and polling goes on', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide takes the version of each request')) return;
   const session = await joined();
   assert.equal(await refusedWith(suite.echo, { EIO: 3, transport: 'websocket', sid: session.sid }), 400);
   await echoes(session);
 });
 
-test('a WebSocket that says nothing leaves polling usable', async () => {
+test('a WebSocket that says nothing leaves polling usable', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide stops polling when a WebSocket opens')) return;
   const session = await joined();
   await WebSocketSession.open(suite.echo, { sid: session.sid });
   for (let round = 0; round < 10; round += 1) await echoes(session);
 });
 
-test('a probe without an upgrade leaves polling usable', async () => {
+test('a probe without an upgrade leaves polling usable', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide stops polling when a WebSocket opens')) return;
   const session = await joined();
   await probe(session);
   for (let round = 0; round < 10; round += 1) await echoes(session);
 });
 
-test('a probe that is given up leaves polling usable, and the next upgrade succeeds', async () => {
+test('a probe that is given up leaves polling usable, and the next upgrade succeeds', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide stops polling when a WebSocket opens')) return;
   const session = await joined();
   const socket = await probe(session);
   await socket.close();
@@ -154,7 +159,8 @@ test('a probe that is given up leaves polling usable, and the next upgrade succe
   await echoes(await upgrade(session));
 });
 
-test('a second probe is answered as the first', async () => {
+test('a second probe is answered as the first', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide ends the session')) return;
   const session = await joined();
   const socket = await probe(session);
   await socket.send('2probe');
@@ -165,7 +171,8 @@ test('a second probe is answered as the first', async () => {
 });
 
 for (const packet of ['40', message('too early'), '2', '2other', '3probe', '1', 'abc']) {
-  test(`${packet} instead of a probe closes the WebSocket, and polling goes on`, async () => {
+  test(`${packet} instead of a probe closes the WebSocket, and polling goes on`, async (t) => {
+    if (!suite.claims(t, 'exact', 'engineioxide ends the session with the WebSocket')) return;
     const session = await joined();
     const socket = await WebSocketSession.open(suite.echo, { sid: session.sid });
     await socket.send(packet);

@@ -15,12 +15,18 @@ const NOT_UTF8 = 1007;
 const TOO_LARGE = 1009;
 const LIMIT = 1_000_000;
 
+/** The server has closed with one of these codes; with any, if it does not claim to say why. */
+async function isClosedWith(session, ...codes) {
+  const code = await session.closed();
+  if (suite.echo.claims.exact) assert.ok(codes.includes(code), `closed with ${code}, not with ${codes}`);
+}
+
 /** Writes these bytes to a session that has joined; the server closes with this code, and others are not touched. */
 async function closesWith(code, ...chunks) {
   const [session, other] = [await RawSession.open(suite.echo), await WebSocketSession.open(suite.echo)];
   await Promise.all([join(session), join(other)]);
   await session.write(...chunks);
-  assert.equal(await session.closed(), code);
+  await isClosedWith(session, code);
   await isGone(session);
   await echoes(other);
 }
@@ -113,7 +119,7 @@ for (const [what, length] of Object.entries({
 test('a frame that announces 2^63 bytes closes', async () => {
   const session = await RawSession.open(suite.echo);
   await session.write(frame(TEXT, 'x', { length: 2n ** 63n, form: 64 }));
-  assert.ok([PROTOCOL, TOO_LARGE].includes(await session.closed()));
+  await isClosedWith(session, PROTOCOL, TOO_LARGE);
 });
 
 test('a length in a longer form than it needs is taken, or closes with 1002', async () => {
@@ -130,8 +136,8 @@ test('what follows a violation in the same segment is not taken', async () => {
   const session = await RawSession.open(suite.echo);
   await join(session);
   await session.write(frame(0x3), text(message('after')));
-  assert.equal(await session.closed(), PROTOCOL);
-  await assert.rejects(session.next(), /closed with 1002/);
+  await isClosedWith(session, PROTOCOL);
+  await assert.rejects(session.next(), /closed with/);
 });
 
 test('no HTTP at all is refused, and harms nobody', async () => {

@@ -194,7 +194,7 @@ fn listen(options: &Options) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn serve<S, B>(options: &Options, service: S, strict: bool) -> std::io::Result<()>
+async fn serve<S, B>(options: &Options, service: S, own: bool) -> std::io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -203,9 +203,9 @@ where
 {
     let yes = |claim| if claim { "yes" } else { "no" };
     let listener = listen(options)?;
-    let (strict, address) = (yes(strict), listener.local_addr()?);
+    let (own, address) = (yes(own), listener.local_addr()?);
     println!(
-        "echo ready: binary=no namespaces=no rejoin=no http=yes strict={strict} farewell={strict} address={address}"
+        "echo ready: binary=no namespaces=no rejoin=no http=yes strict={own} exact={own} farewell={own} address={address}"
     );
     let mut server = http1::Builder::new();
     server

@@ -32,8 +32,9 @@ use tokio::{
 
 /// How often a full queue is looked at: engineioxide does not tell when there is room.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// The most frames that wait to be sent to one connection: engineioxide counts frames, not bytes.
-const QUEUE: usize = 256;
+/// The most frames that wait to be sent to one connection: engineioxide counts frames, not bytes. As many as a client of the tests
+/// has under way at once, with room for heartbeats.
+const QUEUE: usize = 4_096;
 
 /// The tower service.
 pub(crate) fn service(gate: Arc<dyn Gate>, settings: &Settings) -> EngineIoService<impl EngineIoHandler> {

@@ -8,12 +8,14 @@
 //
 // The server gets `--port --ping-interval-ms --ping-timeout-ms --connect-timeout-ms --max-payload`, and where a test asks for it
 // `--outgoing-bytes` (what may wait for one client) and `--send-buffer-bytes` (SO_SNDBUF); it listens on 127.0.0.1, and says on its
-// standard output, once it listens, what it claims: `echo ready: binary=no namespaces=no strict=yes farewell=yes http=yes`.
+// standard output, once it listens, what it claims: `echo ready: binary=no namespaces=no strict=yes exact=yes farewell=yes http=yes`.
 //
 //   binary=no       a binary event is refused: its acknowledgement is {"ok":false,"error":{"code":"bad_request"}}; `yes`: echoed
 //   namespaces=no   only the default namespace exists
 //   rejoin=yes      who has left may connect again in the same session
 //   strict=yes      it also holds what the official server does not; each such test says what that is
+//   exact=yes       it also holds what engineioxide does not; each such test says what that is, and of a WebSocket that is violated
+//                   the code is not judged but only that it is closed
 //   farewell=yes    it knows `goodbye-of`
 //   http=yes        it also ends connections that never get to the end of a request, within the time to connect
 //

@@ -89,7 +89,8 @@ export function isUnknown(echo, { sid, eio = 4 }, budgetMs = ANSWER_MS) {
   return until(
     async () => {
       const { status, body } = await request(url, { budgetMs });
-      return status === 400 && JSON.parse(body).code === 1;
+      // Some servers say numbers in quotes; that is for the tests of refusals to judge.
+      return status === 400 && Number(JSON.parse(body).code) === 1;
     },
     budgetMs,
     `${sid} is unknown`,
