@@ -35,6 +35,7 @@ shift || true
 missing=()
 command -v cargo >/dev/null || missing+=("cargo: the Rust toolchain, from rustup (https://rustup.rs)")
 command -v cc >/dev/null || missing+=("cc: a C compiler, for SQLite (Debian: apt-get install gcc libc6-dev)")
+command -v make >/dev/null || missing+=("make: for the memory allocator (Debian: apt-get install make)")
 command -v npm >/dev/null || missing+=("npm: comes with Node.js 20 or newer, for the web page (Debian: apt-get install npm)")
 if command -v node >/dev/null; then
   version=$(node -p 'process.versions.node.split(".")[0]')

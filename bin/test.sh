@@ -45,7 +45,7 @@ step() { # title, command...
 }
 
 # --- what must be there ---
-for tool in cargo cc node npm; do
+for tool in cargo cc make node npm; do
   command -v $tool >/dev/null || { printf 'test.sh: %s is missing; bin/start.sh says how to get it\n' "$tool" >&2; exit 1; }
 done
 # The packages of Debian that are missing; each is named by something that it installs.
