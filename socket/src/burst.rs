@@ -12,7 +12,7 @@ thread_local! {
 
 /// Runs `work`, and wakes the connections that it sends to only when it is done.
 ///
-/// Several events for the same connections then leave in one write each. Without it every connection is woken by the first of
+/// A burst within another one ends with that. Several events for the same connections then leave in one write each. Without it every connection is woken by the first of
 /// them, and another thread may write it before the next one is queued.
 pub fn burst<R>(work: impl FnOnce() -> R) -> R {
     let outer = WAITING.with_borrow_mut(|waiting| waiting.replace(Vec::new()));
@@ -76,7 +76,7 @@ mod tests {
         burst(|| {
             wake(woken.clone().into());
             burst(|| wake(woken.clone().into()));
-            assert_eq!(count(), 2, "the inner burst is over");
+            assert_eq!(count(), 1, "a burst within another one ends with that");
         });
         assert_eq!(count(), 3);
     }
