@@ -48,7 +48,7 @@ async fn a_backup_follows_a_killed_node_and_ids_go_on_growing() {
     one_process.wire.cut();
     first.kill();
     assert!(one(&client).await > last);
-    assert!(second.is_active());
+    eventually("the backup says that it is active", || second.is_active()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
