@@ -97,8 +97,8 @@ test('a body that comes in pieces, even within a character, is put together', as
 test('a close packet ends the session and frees the poll that waits', async () => {
   const session = await joined();
   const poll = session.get();
-  // One more way there and back, so that the poll waits by then.
-  await session.send('6');
+  // Another session's way there and back, so that the poll waits by then.
+  await joined();
   const [polled, { status }] = await Promise.all([poll, session.post('1')]);
   assert.equal(status, 200);
   // Where the network let the close packet overtake it even so, there was nothing to free.
