@@ -189,10 +189,10 @@ start_phalanx_on_redis() {
   local role id instance
   export PHALANX__CLUSTER__SECRET=the-secret-of-the-nodes-of-a-bench
   export PHALANX__CLUSTER__TICKET_KEY=the-key-that-signs-tickets-in-a-bench
-  export PHALANX__TICKET__JWT__HS256_SECRET=the-key-of-a-back-end-that-signs-tokens
+  export PHALANX__JWT__HS256_SECRET=the-key-of-a-back-end-that-signs-tokens
   export PHALANX__STAT__API_KEYS='["the-api-key-of-a-bench"]' PHALANX__MINIONS_UI__API_KEY=the-api-key-of-a-bench
   export PHALANX__ZOOKEEPER__SERVERS="[\"127.0.0.1:$(port 2181)\"]" PHALANX__REDIS__SERVERS="[\"127.0.0.1:$(port 6379)\"]"
-  export PHALANX_BENCH_API_KEY=$PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_TOKEN_SECRET=$PHALANX__TICKET__JWT__HS256_SECRET
+  export PHALANX_BENCH_API_KEY=$PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_TOKEN_SECRET=$PHALANX__JWT__HS256_SECRET
   phalanx_settings test2
   rm -rf "$directory/zookeeper" "$directory/redis"
   start zookeeper bin/lib/server.sh zookeeper "$directory/zookeeper" "$(port 2181)"
@@ -275,7 +275,7 @@ measure() { # WORK SERVER
   load=''
   end_all
   # The next server has other settings.
-  unset PHALANX__CLUSTER__SECRET PHALANX__CLUSTER__TICKET_KEY PHALANX__TICKET__JWT__HS256_SECRET PHALANX__STAT__API_KEYS \
+  unset PHALANX__CLUSTER__SECRET PHALANX__CLUSTER__TICKET_KEY PHALANX__JWT__HS256_SECRET PHALANX__STAT__API_KEYS \
     PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_API_KEY PHALANX_BENCH_TOKEN_SECRET
 }
 

@@ -78,7 +78,7 @@ make_secrets() {
     cat >"$data/secrets.env" <<SECRETS
 PHALANX__CLUSTER__SECRET='secret-$(random)'
 PHALANX__CLUSTER__TICKET_KEY='secret-$(random)'
-PHALANX__TICKET__JWT__HS256_SECRET='secret-$(random)'
+PHALANX__JWT__HS256_SECRET='secret-$(random)'
 PHALANX__STAT__API_KEYS='["$api_key"]'
 PHALANX__MINIONS_UI__API_KEY='$api_key'
 SECRETS

@@ -24,7 +24,7 @@ function clientLibrary() {
 
 /** Step 1: a token. The user's own back end signs it, as here; the embedded cluster helps out on loopback. */
 async function token(user) {
-  const secret = process.env.PHALANX__TICKET__JWT__HS256_SECRET;
+  const secret = process.env.PHALANX__JWT__HS256_SECRET;
   if (!secret) return (await post('/dev/token', { user })).token;
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Math.floor(Date.now() / 1000) + 600;

@@ -11,7 +11,7 @@ use roster::{EmbeddedRoster, Roster, RosterError, ZooKeeperRoster};
 use store::{RedisStore, SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
 
-use crate::{KeyError, OnZooKeeperLoss, Secret, Shared, SigningKey, incarnation, keys, servers};
+use crate::{JwtSettings, KeyError, OnZooKeeperLoss, Secret, Shared, SigningKey, incarnation, keys, servers};
 
 /// How many hints may wait for one spear in the embedded relay. At 64 KiB a message this is 256 MiB at the very most;
 /// what does not fit is dropped, and found in the store.
@@ -39,6 +39,8 @@ pub struct Cluster {
     pub data_dir: Arc<Path>,
     /// Signs tickets (HS256); every ticket and spear of the cluster has the same one.
     pub ticket_key: SigningKey,
+    /// Whose tokens are accepted, beside those of `/dev/token`.
+    pub jwt: JwtSettings,
     /// Signs the tokens of `/dev/token` (HS256); in the embedded cluster only.
     pub token_key: Option<SigningKey>,
 }
@@ -107,6 +109,7 @@ impl Cluster {
             embedded: true,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
             ticket_key: SigningKey::at(&data_dir.join("ticket.key"))?,
+            jwt: shared.jwt.clone(),
             token_key: Some(SigningKey::at(&data_dir.join("token.key"))?),
             data_dir: data_dir.into(),
         };
@@ -135,6 +138,7 @@ impl Cluster {
             embedded: false,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
             ticket_key: SigningKey::from_text(TICKET_KEY_NAME, &shared.cluster.ticket_key),
+            jwt: shared.jwt.clone(),
             token_key: None,
             data_dir: data_dir.into(),
         };

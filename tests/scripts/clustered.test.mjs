@@ -76,7 +76,7 @@ describe('the scripts on test2', () => {
   test('two users talk, with a token signed as a back end signs it', async () => {
     const secret = readFileSync(join(data(), 'secrets.env'), 'utf8').match(/HS256_SECRET='(.*)'/)[1];
     const output = execFileSync('node', [join(ROOT, 'examples', 'first-conversation.mjs'), `http://127.0.0.1:${20000 + offset}`], {
-      env: { ...process.env, PHALANX__TICKET__JWT__HS256_SECRET: secret },
+      env: { ...process.env, PHALANX__JWT__HS256_SECRET: secret },
       encoding: 'utf8',
     });
     assert.match(output, /arrived .*\n.*answers/);

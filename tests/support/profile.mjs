@@ -11,7 +11,7 @@ export const EMBEDDED = PROFILE === 'test1';
 const SECRETS = {
   PHALANX__CLUSTER__SECRET: 'the-secret-of-the-nodes-of-a-test-cluster',
   PHALANX__CLUSTER__TICKET_KEY: 'the-key-that-signs-tickets-in-a-test-cluster',
-  PHALANX__TICKET__JWT__HS256_SECRET: 'the-key-of-a-back-end-that-signs-tokens-in-tests',
+  PHALANX__JWT__HS256_SECRET: 'the-key-of-a-back-end-that-signs-tokens-in-tests',
   PHALANX__STAT__API_KEYS: '["the-api-key-of-the-tests"]',
   PHALANX__MINIONS_UI__API_KEY: 'the-api-key-of-the-tests',
 };
@@ -21,7 +21,7 @@ export const API_KEY = EMBEDDED ? 'dev-api-key' : SECRETS.PHALANX__MINIONS_UI__A
 
 /** The keys that sign tokens and tickets, where the cluster does not make them. */
 export const KEYS = {
-  token: { secret: Buffer.from(SECRETS.PHALANX__TICKET__JWT__HS256_SECRET) },
+  token: { secret: Buffer.from(SECRETS.PHALANX__JWT__HS256_SECRET) },
   ticket: { kid: 'cluster', secret: Buffer.from(SECRETS.PHALANX__CLUSTER__TICKET_KEY) },
 };
 

@@ -6,7 +6,7 @@ use std::{fs, net::SocketAddr, time::Instant};
 use axum::{body::Body, extract::ConnectInfo, http::Request};
 use boot::{Cluster, NodeContext};
 use serde_json::{Value, json};
-use ticket::{JwtSettings, Limits, Settings, Switch, TicketSettings};
+use ticket::{Limits, Settings, Switch, TicketSettings};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
@@ -69,7 +69,6 @@ fn settings(alternates: usize) -> Settings {
     Settings {
         token_in_query: Switch::Off,
         tickets: TicketSettings { ttl_ms: 30_000, alternates },
-        jwt: JwtSettings::default(),
         cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 16_384,

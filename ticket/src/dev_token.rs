@@ -8,8 +8,6 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use wire::{Code, Device, User};
 
-use crate::token;
-
 /// How long a token is valid where the request does not say, in seconds: a working day.
 const TTL_DEFAULT_S: u64 = 12 * 3600;
 

@@ -19,6 +19,7 @@ use boot::{Cluster, Problem};
 use metrics::{Counter, Label, counter};
 use serde::{Deserialize, de::DeserializeOwned};
 use store::Store;
+use token::TokenChecker;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -31,7 +32,6 @@ use crate::{
     issue::{Assignment, Issuer},
     rate::KeyedLimit,
     settings::Settings,
-    token::TokenChecker,
 };
 
 /// The most spears that one request may avoid.

@@ -11,6 +11,7 @@ use axum::{
 };
 use boot::Cluster;
 use serde_json::{Value, json};
+use token::TokenChecker;
 use tower::ServiceExt;
 use wire::{TicketClaims, TicketKey, TicketKeys};
 
@@ -20,7 +21,6 @@ use crate::{
     settings::Settings,
     spears::Spears,
     testing::{self, settings},
-    token::TokenChecker,
 };
 
 const LOOPBACK: &str = "127.0.0.1:5000";
@@ -45,7 +45,7 @@ impl Door {
             Spears::new(&*cluster.roster, boot::Readiness::default().condition("roster", ""), Vec::new());
         let key = TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes());
         let issuer = Issuer::new(roster.ring(), key, &settings.tickets);
-        let tokens = TokenChecker::new(&settings.jwt, cluster.token_key.as_ref()).expect("a key");
+        let tokens = TokenChecker::new(&cluster.jwt, cluster.token_key.as_ref()).expect("a key");
         let api = Api::new(&settings, &cluster, issuer, tokens, Vec::new()).expect("good settings");
         Self { cluster, router: api.router(), _spears: registered, _directory: directory }
     }

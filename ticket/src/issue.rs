@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use boot::Problem;
+use token::Token;
 use wire::{Code, Device, NodeRecord, TicketClaims, TicketKey};
 
-use crate::{ring::Ring, settings::TicketSettings, token::Token};
+use crate::{ring::Ring, settings::TicketSettings};
 
 /// After how many seconds it makes sense to ask again where no spear is available.
 const RETRY_NO_SPEAR_S: u64 = 1;

@@ -7,8 +7,6 @@
 //! | `lib.rs` | [`run`]: the life of one ticket node |
 //! | `settings.rs` | [`Settings`]: the `[ticket]` table |
 //! | `http.rs` | what is answered: `/v1/tickets`, `/dev/token` |
-//! | `token.rs` | the user's token, checked |
-//! | `key_files.rs` | the keys of the back ends that sign tokens |
 //! | `dev_token.rs` | tokens for newcomers, in the embedded cluster and on loopback only |
 //! | `ring.rs` | consistent hash: which spear a user belongs to |
 //! | `spears.rs` | keeps the ring as the roster's snapshot is |
@@ -19,32 +17,26 @@ mod address;
 mod dev_token;
 mod http;
 mod issue;
-mod key_files;
 mod rate;
 mod ring;
 mod settings;
 mod spears;
-mod token;
 
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
-mod key_tests;
-#[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod token_tests;
 
 use anyhow::Context;
 use axum::Router;
 use boot::{Cluster, NodeContext, Shutdown, serve_as_member, serve_http};
+use token::TokenChecker;
 use tokio_util::sync::CancellationToken;
 use wire::{NodeState, TicketKey};
 
-use crate::{http::Api, issue::Issuer, spears::Spears, token::TokenChecker};
+use crate::{http::Api, issue::Issuer, spears::Spears};
 
-pub use key_files::TokenKeyError;
-pub use settings::{JwtSettings, Limits, Settings, SettingsError, Switch, TicketSettings};
+pub use settings::{Limits, Settings, SettingsError, Switch, TicketSettings};
 
 /// Runs one ticket node until shutdown is requested and what was in flight is answered, or the drain time is over.
 ///
@@ -78,7 +70,7 @@ pub fn router(
     stop: CancellationToken,
 ) -> anyhow::Result<Router> {
     let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
-    let tokens = TokenChecker::new(&settings.jwt, dev_key)?;
+    let tokens = TokenChecker::new(&cluster.jwt, dev_key)?;
     let condition = node.readiness.condition("spears", "reading who is there");
     let spears = Spears::new(&*cluster.roster, condition, node.labels());
     let key = TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes());

@@ -1,8 +1,5 @@
 //! The `[ticket]` table of the settings.
 
-use std::path::PathBuf;
-
-use boot::Secret;
 use serde::Deserialize;
 
 /// What only ticket has in its table; `profiles/default/ticket.toml` documents each setting.
@@ -13,8 +10,6 @@ pub struct Settings {
     pub token_in_query: Switch,
     /// What tickets are like.
     pub tickets: TicketSettings,
-    /// Whose tokens are accepted.
-    pub jwt: JwtSettings,
     /// Which web pages may ask.
     pub cors: boot::CorsSettings,
     /// Bounds.
@@ -51,26 +46,6 @@ pub struct TicketSettings {
     pub ttl_ms: u32,
     /// How many other spears are named beside the first.
     pub alternates: usize,
-}
-
-/// Whose tokens are accepted.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JwtSettings {
-    /// A secret shared with the back end that signs (HS256).
-    pub hs256_secret: Secret,
-    /// A file that holds such a secret; whitespace around it does not count.
-    pub hs256_secret_file: PathBuf,
-    /// A PEM file with a public key: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).
-    pub public_key_file: PathBuf,
-    /// A file with a JWK set of such public keys.
-    pub jwks_file: PathBuf,
-    /// What `iss` must be; empty: anything.
-    pub issuer: String,
-    /// What `aud` must hold; empty: anything.
-    pub audience: String,
-    /// How far the clocks of back end and cluster may differ, in milliseconds.
-    pub leeway_ms: u32,
 }
 
 /// Bounds of what one client may cost.
@@ -112,7 +87,6 @@ impl Settings {
         let ranges = [
             ("tickets.ttl_ms", u64::from(self.tickets.ttl_ms), 1_000, 600_000),
             ("tickets.alternates", self.tickets.alternates as u64, 0, 8),
-            ("jwt.leeway_ms", u64::from(self.jwt.leeway_ms), 0, 300_000),
             ("limits.body_bytes", self.limits.body_bytes as u64, 1_024, 1 << 20),
             ("limits.request_timeout_ms", self.limits.request_timeout_ms, 100, 600_000),
         ];

@@ -5,13 +5,12 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::Value;
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
-use crate::settings::{JwtSettings, Limits, Settings, Switch, TicketSettings};
+use crate::settings::{Limits, Settings, Switch, TicketSettings};
 
 pub(crate) fn settings() -> Settings {
     Settings {
         token_in_query: Switch::Embedded,
         tickets: TicketSettings { ttl_ms: 30_000, alternates: 2 },
-        jwt: JwtSettings { leeway_ms: 5_000, ..JwtSettings::default() },
         cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 4_096,

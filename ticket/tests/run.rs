@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use boot::{Cluster, NodeContext, Shutdown};
 use serde_json::{Value, json};
-use ticket::{JwtSettings, Limits, Settings, Switch, TicketSettings};
+use ticket::{Limits, Settings, Switch, TicketSettings};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
 fn settings() -> Settings {
     Settings {
         token_in_query: Switch::Embedded,
         tickets: TicketSettings { ttl_ms: 30_000, alternates: 2 },
-        jwt: JwtSettings::default(),
         cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 4_096,

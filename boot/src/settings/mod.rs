@@ -8,12 +8,14 @@
 //! | `pattern.rs` | `spear-++` and `30001++`: one text for many instances |
 //! | `shared.rs` | [`Shared`]: the tables of `cluster.toml` |
 //! | `servers.rs` | its tables about ZooKeeper and Redis |
+//! | `jwt.rs` | its table about the users' tokens |
 //! | `node.rs` | [`NodeSettings`]: the keys that every role has |
 //! | `mask.rs` | the tree for people, secrets masked |
 //! | `error.rs` | [`SettingsError`] |
 
 mod environment;
 mod error;
+mod jwt;
 mod mask;
 mod node;
 mod pattern;
@@ -30,6 +32,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 pub use error::SettingsError;
+pub use jwt::JwtSettings;
 pub use node::{AdminSettings, NodeSettings};
 pub use servers::{RedisMode, RedisSettings, ZooKeeperSettings};
 pub use shared::{

@@ -10,8 +10,8 @@ use wire::Role;
 use super::{SettingsError, error::did_you_mean};
 
 /// The tables of `cluster.toml`.
-pub(super) const SHARED_TABLES: [&str; 8] =
-    ["instance", "cluster", "log", "roster", "store", "relay", "zookeeper", "redis"];
+pub(super) const SHARED_TABLES: [&str; 9] =
+    ["instance", "cluster", "log", "jwt", "roster", "store", "relay", "zookeeper", "redis"];
 
 /// The profile that holds every setting.
 const DEFAULT: &str = "default";

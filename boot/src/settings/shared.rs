@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use relay::Faults;
 use serde::Deserialize;
 
-use super::servers::{RedisSettings, ZooKeeperSettings};
+use super::{
+    jwt::JwtSettings,
+    servers::{RedisSettings, ZooKeeperSettings},
+};
 use crate::Secret;
 
 /// Everything that stands in `cluster.toml`.
@@ -17,6 +20,8 @@ pub struct Shared {
     pub cluster: ClusterSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Whose tokens are accepted.
+    pub jwt: JwtSettings,
     /// The implementation of the roster.
     pub roster: RosterSettings,
     /// The implementation of the store.
@@ -160,6 +165,7 @@ impl Shared {
                 on_zookeeper_loss: OnZooKeeperLoss::Unique,
             },
             log: LogSettings { format: LogFormat::Pretty, level: "info".into() },
+            jwt: JwtSettings { leeway_ms: 5_000, ..JwtSettings::default() },
             roster: RosterSettings { kind: RosterKind::Embedded },
             store: StoreSettings { kind: StoreKind::Sqlite },
             relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },

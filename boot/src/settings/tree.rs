@@ -54,6 +54,7 @@ impl Tree {
             instance: table::<InstanceSettings>(&figment, "instance")?,
             cluster: table::<ClusterSettings>(&figment, "cluster")?,
             log: table::<LogSettings>(&figment, "log")?,
+            jwt: table(&figment, "jwt")?,
             roster: table(&figment, "roster")?,
             store: table(&figment, "store")?,
             relay: table(&figment, "relay")?,
@@ -184,6 +185,7 @@ impl Tree {
             let key = format!("{table}.{key}");
             Err(SettingsError::at(&self.place(&key), &key, &problem))
         };
+        self.shared.jwt.check().or_else(|fault| of("jwt", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
         self.shared.redis.check().or_else(|fault| of("redis", fault))
     }

@@ -5,13 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use boot::Secret;
+use boot::{JwtSettings, Secret};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
 };
-
-use crate::settings::JwtSettings;
 
 /// The shortest shared secret that is taken, in bytes: as RFC 7518 asks for HS256.
 const SECRET_MIN_BYTES: usize = 32;
@@ -30,7 +28,7 @@ pub(crate) struct TokenKey {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenKeyError {
     /// The file could not be read.
-    #[error("ticket.jwt.{setting}: cannot read {path}: {source}")]
+    #[error("jwt.{setting}: cannot read {path}: {source}")]
     File {
         /// Which setting names it.
         setting: &'static str,
@@ -40,7 +38,7 @@ pub enum TokenKeyError {
         source: io::Error,
     },
     /// What was found cannot be used.
-    #[error("ticket.jwt.{setting}: {problem}")]
+    #[error("jwt.{setting}: {problem}")]
     Unusable {
         /// Which setting.
         setting: &'static str,
@@ -49,7 +47,7 @@ pub enum TokenKeyError {
     },
     /// There is no key at all.
     #[error(
-        "no key to check tokens with: set ticket.jwt.hs256_secret, hs256_secret_file, public_key_file or jwks_file"
+        "no key to check tokens with: set jwt.hs256_secret, hs256_secret_file, public_key_file or jwks_file"
     )]
     None,
 }

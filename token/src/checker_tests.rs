@@ -1,21 +1,24 @@
 //! Which tokens are taken.
 
-use boot::SigningKey;
+use boot::{JwtSettings, SigningKey};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::{
-    settings::JwtSettings,
-    testing,
-    token::{Token, TokenChecker, TokenError},
-};
+use crate::{Token, TokenChecker, TokenError};
 
 const NOW_S: i64 = 1_800_000_000;
 const NOW_MS: i64 = NOW_S * 1000;
 
+/// As `/dev/token` signs.
+fn signed(key: &SigningKey, claims: &Value) -> String {
+    let header = Header { kid: Some(key.kid.to_string()), ..Header::new(Algorithm::HS256) };
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(key.bytes())).expect("it signs")
+}
+
 fn check_with(settings: JwtSettings, claims: Value) -> Result<Token, TokenError> {
     let key = SigningKey::random();
     let checker = TokenChecker::new(&settings, Some(&key)).expect("a key is there");
-    checker.check(&testing::token(&key, &claims), NOW_MS)
+    checker.check(&signed(&key, &claims), NOW_MS)
 }
 
 fn check(claims: Value) -> Result<Token, TokenError> {
@@ -69,9 +72,9 @@ fn a_token_of_another_key_is_refused() {
     let (ours, theirs) = (SigningKey::random(), SigningKey::random());
     let checker = TokenChecker::new(&JwtSettings::default(), Some(&ours)).expect("a key is there");
     let claims = json!({"sub": "alice", "exp": NOW_S + 60});
-    assert!(checker.check(&testing::token(&theirs, &claims), NOW_MS).is_err());
+    assert!(checker.check(&signed(&theirs, &claims), NOW_MS).is_err());
     let same_name = SigningKey::from_text(&ours.kid, &"another secret of some length".into());
-    assert!(checker.check(&testing::token(&same_name, &claims), NOW_MS).is_err());
+    assert!(checker.check(&signed(&same_name, &claims), NOW_MS).is_err());
 }
 
 #[test]
@@ -90,5 +93,5 @@ fn no_key_at_all_stops_the_start() {
     assert!(TokenChecker::new(&JwtSettings::default(), None).is_err());
     let weak = JwtSettings { hs256_secret: "short".into(), ..JwtSettings::default() };
     let refused = TokenChecker::new(&weak, None).err().expect("too short").to_string();
-    assert_eq!(refused, "ticket.jwt.hs256_secret: expected 32 random bytes or more");
+    assert_eq!(refused, "jwt.hs256_secret: expected 32 random bytes or more");
 }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use boot::JwtSettings;
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header,
     jwk::{Jwk, JwkSet},
 };
 use serde_json::json;
 
-use crate::{settings::JwtSettings, token::TokenChecker};
+use crate::TokenChecker;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -87,10 +88,10 @@ fn files_that_hold_no_key_are_named() {
     let refused =
         |settings: JwtSettings| TokenChecker::new(&settings, None).err().expect("refused").to_string();
     let missing = refused(JwtSettings { jwks_file: file.clone(), ..JwtSettings::default() });
-    assert!(missing.starts_with("ticket.jwt.jwks_file: cannot read"), "{missing}");
+    assert!(missing.starts_with("jwt.jwks_file: cannot read"), "{missing}");
     std::fs::write(&file, "{}").expect("written");
     let text = refused(JwtSettings { public_key_file: file.clone(), ..JwtSettings::default() });
-    assert_eq!(text, "ticket.jwt.public_key_file: expected PEM with one RSA, P-256 or Ed25519 public key");
+    assert_eq!(text, "jwt.public_key_file: expected PEM with one RSA, P-256 or Ed25519 public key");
     std::fs::write(&file, r#"{"keys": []}"#).expect("written");
     let none = refused(JwtSettings { jwks_file: file, ..JwtSettings::default() });
     assert!(none.contains("at least one"), "{none}");

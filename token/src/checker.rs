@@ -1,14 +1,11 @@
-//! The token of a user: a JWT that their own back end signed.
+//! Whether a token is good, and what it says.
 
-use boot::{Problem, SigningKey};
+use boot::{JwtSettings, Problem, SigningKey};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde::Deserialize;
 use wire::{Code, Device, User};
 
-use crate::{
-    key_files::{self, TokenKey, TokenKeyError},
-    settings::JwtSettings,
-};
+use crate::key_files::{self, TokenKey, TokenKeyError};
 
 /// A user's name that stands for the cluster itself; no token may carry it.
 const RESERVED: &str = "system";
@@ -21,20 +18,24 @@ const SCOPES_MAX: usize = 16;
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) user: User,
+pub struct Token {
+    /// Whom it speaks for.
+    pub user: User,
     /// The only device that it is good for, where it names one.
-    pub(crate) device: Option<Device>,
-    pub(crate) scope: Vec<String>,
-    /// Milliseconds since the Unix epoch.
-    pub(crate) expires_at: i64,
+    pub device: Option<Device>,
+    /// What it allows beside the usual, at most 16 words.
+    pub scope: Vec<String>,
+    /// When it expires, milliseconds since the Unix epoch.
+    pub expires_at: i64,
 }
 
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TokenError {
+pub enum TokenError {
+    /// It is none of ours, or does not say what it must.
     #[error("the token is not valid: {0}")]
     Invalid(String),
+    /// Its `exp` has passed, and the leeway with it.
     #[error("the token has expired: get a new one from the back end that signs them")]
     Expired,
 }
@@ -50,13 +51,13 @@ impl From<TokenError> for Problem {
 }
 
 /// Checks tokens against the keys of the settings.
-pub(crate) struct TokenChecker {
+pub struct TokenChecker {
     keys: Vec<(TokenKey, Validation)>,
     leeway_ms: i64,
 }
 
 /// A name that the cluster keeps for itself.
-pub(crate) fn is_reserved(user: &User) -> bool {
+pub fn is_reserved(user: &User) -> bool {
     user.as_str() == RESERVED
 }
 
@@ -78,7 +79,7 @@ impl TokenChecker {
     ///
     /// # Errors
     /// A key that cannot be used, or none at all.
-    pub(crate) fn new(settings: &JwtSettings, dev: Option<&SigningKey>) -> Result<Self, TokenKeyError> {
+    pub fn new(settings: &JwtSettings, dev: Option<&SigningKey>) -> Result<Self, TokenKeyError> {
         let mut keys = key_files::load(settings)?;
         keys.extend(dev.map(|key| TokenKey {
             kid: Some(key.kid.to_string()),
@@ -100,7 +101,7 @@ impl TokenChecker {
     ///
     /// # Errors
     /// [`TokenError`]; its text never holds any of the token.
-    pub(crate) fn check(&self, token: &str, now_ms: i64) -> Result<Token, TokenError> {
+    pub fn check(&self, token: &str, now_ms: i64) -> Result<Token, TokenError> {
         let claims = self.claims(token)?;
         let expires_at = to_ms(claims.exp);
         if now_ms >= expires_at.saturating_add(self.leeway_ms) {
