@@ -51,6 +51,20 @@ pub struct MembersChanged {
     pub nodes: Vec<NodeRef>,
 }
 
+/// Why somebody could not join by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefusal {
+    /// The group does not exist.
+    #[error("there is no such group")]
+    NoGroup,
+    /// Members are added by back ends only.
+    #[error("the group is not open")]
+    Closed,
+    /// It has as many members as it may.
+    #[error("the group is full")]
+    Full,
+}
+
 /// Members of a group, in bytewise order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemberPage {
@@ -71,6 +85,13 @@ pub struct UserGroup {
     pub last_seq: u64,
     /// The group's members version, read together with the spans.
     pub members_version: u64,
+}
+
+impl UserGroup {
+    /// Whether the user is a member now.
+    pub fn is_member(&self) -> bool {
+        self.spans.last().is_some_and(|span| span.left_seq.is_none())
+    }
 }
 
 /// Groups and members.
@@ -106,6 +127,18 @@ pub trait Groups: Send + Sync + 'static {
         group: &Group,
         users: Vec<User>,
     ) -> Result<Option<MembersChanged>, StoreError>;
+
+    /// Adds one user to an open group that has fewer than `most` members, as [`Groups::add_members`] does. One who is a
+    /// member already is not refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn join_group(
+        &self,
+        group: &Group,
+        user: User,
+        most: u64,
+    ) -> Result<Result<MembersChanged, JoinRefusal>, StoreError>;
 
     /// Removes members: what is appended from now on is not theirs; `None` where there is no such group.
     ///

@@ -30,7 +30,7 @@ pub use devices::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, Held,
     InterestChange, UserPresence,
 };
-pub use groups::{GroupRecord, Groups, MemberPage, MembersChanged, Span, UserGroup};
+pub use groups::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, Span, UserGroup};
 pub use messages::{
     Append, AppendRefusal, Appended, Author, Direction, Head, Inbox, Messages, Page, PageRequest, Routing,
 };

@@ -193,6 +193,12 @@ pub trait Messages: Send + Sync + 'static {
     /// [`StoreError`].
     async fn inbox_versions(&self, users: Vec<User>) -> Result<Vec<u64>, StoreError>;
 
+    /// How many entries the inbox of each user has: no fewer than groups that they are a member of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn inbox_sizes(&self, users: Vec<User>) -> Result<Vec<u64>, StoreError>;
+
     /// How far each (user, conversation) has been read: the user's read mark, 0 where there is none.
     ///
     /// # Errors

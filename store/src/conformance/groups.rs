@@ -1,7 +1,7 @@
 //! Groups: settings, deleting, pages of members.
 
 use super::{Place, support::*};
-use crate::{GroupRecord, UserGroup};
+use crate::{GroupRecord, JoinRefusal, UserGroup};
 
 /// `created_at` and the members stay when settings change.
 pub async fn settings_are_kept_and_changed(place: &impl Place) {
@@ -23,6 +23,35 @@ pub async fn settings_are_kept_and_changed(place: &impl Place) {
     assert!(!store.put_group(changed.clone()).await.expect("the store works"), "it was there");
     let kept = store.group(&record.group).await.expect("the store works").expect("it exists");
     assert_eq!(kept, GroupRecord { created_at: 1_234, members: 2, ..changed });
+}
+
+/// By oneself: into an open group with room, and no other; one who is in is not refused.
+pub async fn an_open_group_is_joined_while_there_is_room(place: &impl Place) {
+    let store = place.open().await;
+    let ask = async |name: &str, most| {
+        store.join_group(&group("g"), user(name), most).await.expect("the store works")
+    };
+    assert_eq!(ask("a", 9).await, Err(JoinRefusal::NoGroup));
+    make_group(&store, "g", ["a"]).await;
+    assert_eq!(ask("b", 9).await, Err(JoinRefusal::Closed));
+    assert_eq!(inbox(&store, "b").await.groups, [], "asking leaves nothing behind");
+    assert!(ask("a", 9).await.expect("a member").changed.is_empty());
+    let open =
+        GroupRecord { group: group("g"), open: true, name: None, owner: None, created_at: 1, members: 0 };
+    store.put_group(open).await.expect("the store works");
+    connect(&store, &key("b", "phone"), &node("spear-2", 1)).await;
+    append(&store, to_group("a", "g")).await;
+    let before = inbox_version(&store, "b").await;
+    let joined = ask("b", 2).await.expect("it is open");
+    assert_eq!((joined.changed, joined.members), (users(["b"]), 2));
+    assert_eq!(joined.nodes, [node("spear-2", 1)]);
+    assert!(inbox_version(&store, "b").await > before);
+    assert_eq!(membership(&store, "b", "g").await.spans[0].joined_seq, 2);
+    assert_eq!(ask("c", 2).await, Err(JoinRefusal::Full));
+    assert!(membership(&store, "c", "g").await.spans.is_empty());
+    assert_eq!(ask("b", 2).await.expect("a member").members, 2);
+    let sizes = store.inbox_sizes(users(["b", "nobody"])).await.expect("the store works");
+    assert_eq!(sizes, [1, 0]);
 }
 
 /// History and count stay; old members are not members any more.

@@ -89,6 +89,7 @@ macro_rules! conformance {
                 settings_are_kept_and_changed,
                 a_group_made_again_goes_on_counting,
                 deleting_removes_everybody,
+                an_open_group_is_joined_while_there_is_room,
                 members_come_in_pages,
             }
         );

@@ -28,6 +28,18 @@ impl RedisStore {
         answers.into_iter().map(values::unsigned).collect()
     }
 
+    pub(super) async fn read_inbox_sizes(&self, users: &[User]) -> Result<Vec<u64>, StoreError> {
+        let size = |user: &User| {
+            let key = self.keys.user(user).inbox();
+            let mut command = redis::cmd("HLEN");
+            command.arg(&key);
+            Call::command(key, command)
+        };
+        let answers = self.read(users.iter().map(size).collect()).await?;
+        // One field is the version.
+        answers.into_iter().map(|size| Ok(values::unsigned(size)?.saturating_sub(1))).collect()
+    }
+
     pub(super) async fn read_marks(&self, of: &[(User, Conversation)]) -> Result<Vec<u64>, StoreError> {
         let calls = of
             .iter()

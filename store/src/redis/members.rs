@@ -20,7 +20,7 @@ use super::{
     shards::{Item, text},
     values,
 };
-use crate::{MembersChanged, StoreError};
+use crate::{JoinRefusal, MembersChanged, StoreError};
 
 /// Users that one script adds or removes, about 5 µs each: while it runs, the server does nothing else.
 const CHUNK: usize = 500;
@@ -31,6 +31,8 @@ const DELETE_CHUNKS: usize = 10_000;
 pub(super) enum Change {
     Add,
     Remove,
+    /// One user, into an open group that has fewer members than this.
+    Join(u64),
 }
 
 impl RedisStore {
@@ -39,10 +41,10 @@ impl RedisStore {
         group: &Group,
         change: Change,
         mut users: Vec<User>,
-    ) -> Result<Option<MembersChanged>, StoreError> {
+    ) -> Result<Result<MembersChanged, JoinRefusal>, StoreError> {
         // Before anything is noted in inboxes.
         if !self.group_exists(group).await? {
-            return Ok(None);
+            return Ok(Err(JoinRefusal::NoGroup));
         }
         let mut seen = HashSet::new();
         users.retain(|user| seen.insert(user.clone()));
@@ -56,14 +58,19 @@ impl RedisStore {
         for users in chunks {
             let untold = self.announce(group, change, users).await?;
             let keys = self.keys.group(group);
-            let verb = if change == Change::Add { "add" } else { "remove" };
-            let arguments: Vec<&str> = [verb].into_iter().chain(users.iter().map(User::as_str)).collect();
+            let (verb, most) = match change {
+                Change::Add => ("add", String::new()),
+                Change::Join(most) => ("join", most.to_string()),
+                Change::Remove => ("remove", String::new()),
+            };
+            let arguments: Vec<&str> =
+                [verb, &most].into_iter().chain(users.iter().map(User::as_str)).collect();
             let script = super::script!("version.lua", "head.lua", "spans.lua", "change_members.lua");
             let call = Call::script(keys.conv(), script, &group_keys(&keys), &arguments);
             let answers = self.write(vec![call]).await?;
             let Some(answer) = values::optional(values::next(&mut answers.into_iter())?, values::list)?
             else {
-                return Ok(None);
+                return Ok(Err(JoinRefusal::NoGroup));
             };
             let mut answer = answer.into_iter();
             sum.members_version = values::unsigned(values::next(&mut answer)?)?;
@@ -72,14 +79,21 @@ impl RedisStore {
                 .into_iter()
                 .map(place)
                 .collect::<Result<HashSet<usize>, _>>()?;
+            let refusal = values::optional(values::next(&mut answer)?, values::text)?;
             let users = users.iter().zip(untold).enumerate().map(|(n, (user, untold))| Changed {
                 user: user.clone(),
                 changed: changed.contains(&n),
                 untold,
             });
             self.conclude(group, users.collect(), &mut sum).await?;
+            match refusal.as_deref() {
+                None => {}
+                Some("closed") => return Ok(Err(JoinRefusal::Closed)),
+                Some("full") => return Ok(Err(JoinRefusal::Full)),
+                Some(other) => return Err(super::failure::unreadable("a refusal", &other)),
+            }
         }
-        Ok(Some(sum))
+        Ok(Ok(sum))
     }
 
     pub(super) async fn delete(&self, group: &Group) -> Result<Option<MembersChanged>, StoreError> {
@@ -119,7 +133,7 @@ impl RedisStore {
             .iter()
             .map(|user| {
                 let keys = self.keys.user(user);
-                let put = text(if change == Change::Add { "1" } else { "" });
+                let put = text(if change == Change::Remove { "" } else { "1" });
                 Item { keys: vec![keys.inbox()], partition: keys.partition, arguments: vec![put] }
             })
             .collect();

@@ -36,6 +36,10 @@ impl Messages for RedisStore {
         self.read_inbox_versions(&users).await
     }
 
+    async fn inbox_sizes(&self, users: Vec<User>) -> Result<Vec<u64>, StoreError> {
+        self.read_inbox_sizes(&users).await
+    }
+
     async fn read_seqs(&self, of: Vec<(User, Conversation)>) -> Result<Vec<u64>, StoreError> {
         self.read_marks(&of).await
     }

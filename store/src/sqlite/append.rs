@@ -115,7 +115,7 @@ fn check(
     Ok(Ok(()))
 }
 
-fn is_member(unit: &Unit<'_>, group: i64, user: &User) -> rusqlite::Result<bool> {
+pub(super) fn is_member(unit: &Unit<'_>, group: i64, user: &User) -> rusqlite::Result<bool> {
     unit.connection
         .prepare_cached("SELECT 1 FROM member WHERE conversation = ?1 AND user = ?2 AND left_seq IS NULL")?
         .exists(params![group, user.as_str()])

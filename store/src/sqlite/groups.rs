@@ -13,7 +13,7 @@ use super::{
     pages,
     unit::Unit,
 };
-use crate::{GroupRecord, Groups, MemberPage, MembersChanged, Span, StoreError, UserGroup};
+use crate::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, Span, StoreError, UserGroup};
 
 /// The most members in one page.
 const PAGE_MAX: usize = 1_000;
@@ -30,7 +30,7 @@ impl Groups for SqliteStore {
     }
 
     async fn delete_group(&self, group: &Group) -> Result<Option<MembersChanged>, StoreError> {
-        self.write(ChangeMembers { group: group.clone(), change: Change::Delete }).await
+        self.write(ChangeMembers { group: group.clone(), change: Change::Delete }).await.map(Result::ok)
     }
 
     async fn add_members(
@@ -38,7 +38,16 @@ impl Groups for SqliteStore {
         group: &Group,
         users: Vec<User>,
     ) -> Result<Option<MembersChanged>, StoreError> {
-        self.write(ChangeMembers { group: group.clone(), change: Change::Add(users) }).await
+        self.write(ChangeMembers { group: group.clone(), change: Change::Add(users) }).await.map(Result::ok)
+    }
+
+    async fn join_group(
+        &self,
+        group: &Group,
+        user: User,
+        most: u64,
+    ) -> Result<Result<MembersChanged, JoinRefusal>, StoreError> {
+        self.write(ChangeMembers { group: group.clone(), change: Change::Join(user, most) }).await
     }
 
     async fn remove_members(
@@ -46,7 +55,9 @@ impl Groups for SqliteStore {
         group: &Group,
         users: Vec<User>,
     ) -> Result<Option<MembersChanged>, StoreError> {
-        self.write(ChangeMembers { group: group.clone(), change: Change::Remove(users) }).await
+        self.write(ChangeMembers { group: group.clone(), change: Change::Remove(users) })
+            .await
+            .map(Result::ok)
     }
 
     async fn members(

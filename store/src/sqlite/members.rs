@@ -4,15 +4,18 @@ use rusqlite::params;
 use wire::{Conversation, Group, User};
 
 use super::{
+    append::is_member,
     failure::{parsed, signed, unsigned},
     job::{Operation, Weight},
     live::Live,
     unit::Unit,
 };
-use crate::MembersChanged;
+use crate::{JoinRefusal, MembersChanged};
 
 pub(super) enum Change {
     Add(Vec<User>),
+    /// One user, into an open group that has fewer members than this.
+    Join(User, u64),
     Remove(Vec<User>),
     /// Removes all members and the group's settings.
     Delete,
@@ -27,16 +30,17 @@ pub(super) struct Written {
     members_version: u64,
     members: u64,
     changed: Vec<User>,
+    refusal: Option<JoinRefusal>,
 }
 
 impl Operation for ChangeMembers {
     type Written = Option<Written>;
-    type Answer = Option<MembersChanged>;
+    type Answer = Result<MembersChanged, JoinRefusal>;
 
     fn weight(&self) -> Weight {
         let rows = match &self.change {
             Change::Add(users) | Change::Remove(users) => users.len(),
-            Change::Delete => 1,
+            Change::Join(..) | Change::Delete => 1,
         };
         Weight { rows, bytes: 0 }
     }
@@ -45,8 +49,14 @@ impl Operation for ChangeMembers {
         let conversation = Conversation::Group(self.group.clone());
         let Some(mut row) = unit.row(&conversation)?.filter(|row| row.is_group) else { return Ok(None) };
         let next_seq = row.last_seq + 1;
+        let refusal = match &self.change {
+            Change::Join(user, most) => refusal(unit, row.id, user, *most)?,
+            _ => None,
+        };
         let changed = match &self.change {
             Change::Add(users) => add(unit, row.id, next_seq, users)?,
+            Change::Join(..) if refusal.is_some() => Vec::new(),
+            Change::Join(user, _) => add(unit, row.id, next_seq, std::slice::from_ref(user))?,
             Change::Remove(users) => remove(unit, row.id, next_seq, users)?,
             Change::Delete => {
                 let users = everybody(unit, row.id)?;
@@ -54,7 +64,7 @@ impl Operation for ChangeMembers {
             }
         };
         let members = match &self.change {
-            Change::Add(_) => count(unit, row.id, signed(changed.len() as u64))?,
+            Change::Add(_) | Change::Join(..) => count(unit, row.id, signed(changed.len() as u64))?,
             Change::Remove(_) => count(unit, row.id, -signed(changed.len() as u64))?,
             Change::Delete => {
                 unit.connection
@@ -69,14 +79,30 @@ impl Operation for ChangeMembers {
             row.is_group = !deleted;
             unit.set_row(&conversation, row);
         }
-        Ok(Some(Written { members_version: row.members_version, members, changed }))
+        Ok(Some(Written { members_version: row.members_version, members, changed, refusal }))
     }
 
-    fn settle(self, written: Option<Written>, live: &mut Live) -> Option<MembersChanged> {
-        let Written { members_version, members, changed } = written?;
+    fn settle(self, written: Option<Written>, live: &mut Live) -> Self::Answer {
+        let Written { members_version, members, changed, refusal } = written.ok_or(JoinRefusal::NoGroup)?;
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
         let nodes = live.bump(changed.iter());
-        Some(MembersChanged { members_version, members, changed, nodes })
+        Ok(MembersChanged { members_version, members, changed, nodes })
     }
+}
+
+fn refusal(unit: &Unit<'_>, group: i64, user: &User, most: u64) -> rusqlite::Result<Option<JoinRefusal>> {
+    let (open, members) = unit
+        .connection
+        .prepare_cached("SELECT open, members FROM chat_group WHERE conversation = ?1")?
+        .query_row([group], |row| Ok((row.get::<_, bool>(0)?, unsigned(row, 1)?)))?;
+    let refusal = match (open, members < most) {
+        (false, _) => JoinRefusal::Closed,
+        (true, false) => JoinRefusal::Full,
+        (true, true) => return Ok(None),
+    };
+    Ok((!is_member(unit, group, user)?).then_some(refusal))
 }
 
 /// Answers who was not a member before.

@@ -61,6 +61,15 @@ impl Messages for SqliteStore {
         Ok(users.iter().map(|user| live.inboxes.get(user)).collect())
     }
 
+    async fn inbox_sizes(&self, users: Vec<User>) -> Result<Vec<u64>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let mut count = connection.prepare_cached("SELECT count(*) FROM inbox WHERE user = ?1")?;
+                users.iter().map(|user| count.query_row([user.as_str()], |row| unsigned(row, 0))).collect()
+            })
+            .await
+    }
+
     async fn read_seqs(&self, of: Vec<(User, Conversation)>) -> Result<Vec<u64>, StoreError> {
         self.readers
             .read(move |connection| {
