@@ -6,7 +6,7 @@ use serde::Serialize;
 use store::{Direction, PageRequest, Span};
 use wire::{Code, Conversation, Message, User};
 
-use crate::{Conversations, Refusal};
+use crate::{Conversations, JoinHistory, Refusal};
 
 /// Who reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,10 @@ impl Conversations {
         if spans.is_empty() {
             return Err(Refusal::new(Code::NotMember, format!("group {group}: you were never a member")));
         }
-        Ok(spans)
+        match (self.inner.limits.join_history, spans.last()) {
+            (JoinHistory::All, Some(last)) => Ok(vec![Span { joined_seq: 1, ..*last }]),
+            _ => Ok(spans),
+        }
     }
 }
 

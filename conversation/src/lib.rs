@@ -30,7 +30,7 @@ mod send;
 pub use announce::{Announcer, LocalDelivery};
 pub use conversations::Conversations;
 pub use history::{HistoryPage, HistoryRequest, Reader};
-pub use limits::{LimitError, Limits};
+pub use limits::{JoinHistory, LimitError, Limits};
 pub use overview::{ConversationList, ConversationSummary, OverviewRequest};
 pub use refusal::Refusal;
 pub use send::{Pending, SendRequest, Sent};

@@ -2,6 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+/// From which message on one who joins a group may read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JoinHistory {
+    /// From the first one after joining.
+    Joining,
+    /// From the beginning, while they are a member, and what they had until they left; `sync` shows it, nothing is sent again.
+    All,
+}
+
 /// Bounds on what clients and back ends send and ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +30,12 @@ pub struct Limits {
     pub page_conversations: usize,
     /// The most members that one call adds or removes, or one page lists.
     pub page_members: usize,
+    /// The most members of a group. Checked before members are added: who adds at the same moment may add more.
+    pub group_members: u64,
+    /// The most groups of a user, checked likewise.
+    pub user_groups: u64,
+    /// What one who joins a group may read of it.
+    pub join_history: JoinHistory,
     /// The most sends that wait on one node for an id and the store; more are refused as `unavailable`.
     pub pending_sends: usize,
     /// How long a send may wait before it is refused as `unavailable`, in milliseconds.
@@ -55,6 +71,8 @@ impl Limits {
             ("page_bytes", self.page_bytes as u64, 1, 64 << 20),
             ("page_conversations", self.page_conversations as u64, 1, PAGE),
             ("page_members", self.page_members as u64, 1, PAGE),
+            ("group_members", self.group_members, 1, 10_000_000),
+            ("user_groups", self.user_groups, 1, 100_000),
             ("pending_sends", self.pending_sends as u64, 1, 10_000_000),
             ("send_timeout_ms", self.send_timeout_ms, 1, 600_000),
         ];
@@ -75,6 +93,9 @@ impl Default for Limits {
             page_bytes: 1 << 20,
             page_conversations: 100,
             page_members: 1000,
+            group_members: 100_000,
+            user_groups: 2_000,
+            join_history: JoinHistory::Joining,
             pending_sends: 65_536,
             send_timeout_ms: 5_000,
         }

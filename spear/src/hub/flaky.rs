@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
-    Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, MemberPage, MembersChanged, Messages,
-    Page, PageRequest, Report, Reports, SqliteOptions, SqliteStore, StoreError, UserGroup, UserPresence,
+    Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal, MemberPage,
+    MembersChanged, Messages, Page, PageRequest, Report, Reports, SqliteOptions, SqliteStore, StoreError,
+    UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, User};
@@ -81,6 +82,7 @@ pass_on! {
         fn sent_within(window_ms: u64, conversation: &Conversation) -> u64;
         fn inbox(user: &User) -> Inbox;
         fn inbox_versions(users: Vec<User>) -> Vec<u64>;
+        fn inbox_sizes(users: Vec<User>) -> Vec<u64>;
         fn read_seqs(of: Vec<(User, Conversation)>) -> Vec<u64>;
     }
     Groups {
@@ -88,6 +90,7 @@ pass_on! {
         fn group(group: &Group) -> Option<GroupRecord>;
         fn delete_group(group: &Group) -> Option<MembersChanged>;
         fn add_members(group: &Group, users: Vec<User>) -> Option<MembersChanged>;
+        fn join_group(group: &Group, user: User, most: u64) -> Result<MembersChanged, JoinRefusal>;
         fn remove_members(group: &Group, users: Vec<User>) -> Option<MembersChanged>;
         fn members(group: &Group, cursor: Option<User>, limit: usize) -> Option<MemberPage>;
         fn memberships(of: Vec<(User, Group)>) -> Vec<UserGroup>;
