@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -23,13 +23,15 @@ pub(crate) struct Identity {
     pub(crate) key: DeviceKey,
     /// Unique to this connection; kept with the messages that it sends.
     pub(crate) session: u64,
-    /// When the user's token expires, milliseconds since the Unix epoch.
+    /// When the token expires with which the ticket was had, milliseconds since the Unix epoch.
     pub(crate) token_expires_at: i64,
 }
 
 /// A connection from its admission to its end.
 pub(crate) struct Connection {
     pub(crate) identity: Identity,
+    /// As [`Identity`] has it, or as the client has refreshed it since.
+    token_expires_at: AtomicI64,
     pub(crate) outlet: Arc<dyn Outlet>,
     /// What the store said when the device was registered; events wait for it.
     registered: OnceLock<Connected>,
@@ -71,6 +73,7 @@ impl Attached {
 impl Connection {
     pub(crate) fn new(identity: Identity, outlet: Arc<dyn Outlet>) -> Self {
         Self {
+            token_expires_at: AtomicI64::new(identity.token_expires_at),
             identity,
             outlet,
             registered: OnceLock::new(),
@@ -93,6 +96,16 @@ impl Connection {
     /// The epoch of this connection; 0, which every store refuses, before it is registered.
     pub(crate) fn epoch(&self) -> u64 {
         self.registered.get().map_or(0, |connected| connected.epoch)
+    }
+
+    /// When the user's token expires, milliseconds since the Unix epoch.
+    pub(crate) fn token_expires_at(&self) -> i64 {
+        self.token_expires_at.load(Ordering::Relaxed)
+    }
+
+    /// The client has shown a newer token.
+    pub(crate) fn set_token_expiry(&self, expires_at: i64) {
+        self.token_expires_at.store(expires_at, Ordering::Relaxed);
     }
 
     /// Notes where it is delivered from; answers whether the connection is still there.

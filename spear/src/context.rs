@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use conversation::Conversations;
+use token::TokenChecker;
 
 use crate::{admission::Admission, cursors::CursorWriter, hub::Hub};
 
@@ -12,6 +13,8 @@ pub(crate) struct Context {
     pub(crate) conversations: Conversations,
     pub(crate) cursors: Arc<CursorWriter>,
     pub(crate) admission: Admission,
+    /// For `refresh`.
+    pub(crate) tokens: TokenChecker,
     pub(crate) max_pending_events: usize,
     pub(crate) register_timeout: Duration,
 }

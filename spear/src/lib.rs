@@ -38,6 +38,7 @@ use conversation::{Announcer, Conversations};
 use relay::Publisher;
 use socket::{Peer, SocketService};
 use socket2::SockRef;
+use token::TokenChecker;
 use tokio::{
     net::{TcpListener, TcpStream},
     time,
@@ -100,12 +101,15 @@ pub async fn run(
     let limits = settings.limits.clone();
     let conversations = Conversations::start(cluster.store.clone(), Arc::new(ids.clone()), announcer, limits);
     let cursors = Arc::new(CursorWriter::new(cluster.store.clone()));
+    let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
+    let tokens = TokenChecker::new(&cluster.jwt, dev_key)?;
     let keys = TicketKeys::new([TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes())]);
     let context = Arc::new(Context {
         hub: hub.clone(),
         conversations,
         cursors: cursors.clone(),
         admission: Admission::new(me, keys, settings.max_connections),
+        tokens,
         max_pending_events: settings.max_pending_events,
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
     });
@@ -202,7 +206,7 @@ async fn expire(hub: Arc<Hub>, stop: CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = now_ms();
         for connection in hub.connections() {
-            if connection.identity.token_expires_at <= now {
+            if connection.token_expires_at() <= now {
                 connection.kick("expired");
             }
         }

@@ -6,11 +6,18 @@
 //! | `ack.rs` | `ack` |
 //! | `sync.rs` | `sync` |
 //! | `conversations.rs` | `conversations` |
+//! | `join.rs`, `leave.rs` | `join`, `leave` |
+//! | `members.rs` | `members` |
+//! | `refresh.rs` | `refresh` |
 //! | `answer.rs` | the acknowledgement: `{ok: true, …}` or `{ok: false, error}` |
 
 mod ack;
 mod answer;
 mod conversations;
+mod join;
+mod leave;
+mod members;
+mod refresh;
 mod send;
 mod sync;
 
@@ -38,11 +45,15 @@ pub(crate) struct Asking<'a> {
 type Handler = fn(Asking<'_>) -> Result<Answer, Refusal>;
 
 /// All events.
-const EVENTS: [(&str, Handler); 4] = [
+const EVENTS: [(&str, Handler); 8] = [
     ("send", send::begin),
     ("ack", ack::begin),
     ("sync", sync::begin),
     ("conversations", conversations::begin),
+    ("join", join::begin),
+    ("leave", leave::begin),
+    ("members", members::begin),
+    ("refresh", refresh::begin),
 ];
 
 /// Begins an event; one that is not in the table is refused.
