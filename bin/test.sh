@@ -99,7 +99,8 @@ else
   skip "clippy" "this toolchain has no clippy"
 fi
 if $servers; then
-  step "Rust tests" cargo test --profile test1 --workspace
+  # They wait for servers more than they compute.
+  step "Rust tests" env RUST_TEST_THREADS=6 cargo test --profile test1 --workspace
 else
   step "Rust tests without servers" cargo test --profile test1 --workspace --exclude servers --exclude redis-link \
     --exclude roster --exclude relay --exclude store
@@ -112,7 +113,7 @@ step "unit tests of the page" npm test --silent --prefix minions-ui/web
 
 # --- with the official client ---
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
-step "build of the echo server" cargo build --profile test1 -p socket --example echo
+step "build of the echo server" cargo build --profile test1 --workspace --example echo
 socket_tests() { # COMMAND
   PHALANX_ECHO=$1 node --test --test-concurrency=1 tests/socket/*.test.mjs
 }

@@ -38,6 +38,20 @@ impl Passing for RosterError {
 pub async fn persist<T, E, A, F>(
     condition: &Condition,
     stop: &CancellationToken,
+    attempt: A,
+) -> Result<Option<T>, E>
+where
+    E: Passing,
+    A: FnMut() -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    persist_with(pauses().build(), condition, stop, attempt).await
+}
+
+async fn persist_with<T, E, A, F>(
+    pauses: ExponentialBackoff,
+    condition: &Condition,
+    stop: &CancellationToken,
     mut attempt: A,
 ) -> Result<Option<T>, E>
 where
@@ -46,7 +60,7 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let mut told = false;
-    for pause in pauses().build() {
+    for pause in pauses {
         let error = match stop.run_until_cancelled(attempt()).await {
             None => return Ok(None),
             Some(Ok(done)) => return Ok(Some(done)),
@@ -84,7 +98,7 @@ mod tests {
     use super::*;
     use crate::Readiness;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn it_waits_for_what_passes_and_says_so() {
         let readiness = Readiness::default();
         let condition = readiness.condition("store", "starting");
@@ -96,11 +110,13 @@ mod tests {
             }
         };
         let stop = CancellationToken::new();
-        assert_eq!(persist(&condition, &stop, attempt).await.expect("it passes"), Some(20));
+        let quickly = backoff(Duration::from_millis(1), Duration::from_millis(1));
+        let passed = persist_with(quickly, &condition, &stop, attempt).await;
+        assert_eq!(passed.expect("it passes"), Some(20));
         assert!(readiness.report().conditions[0].detail.contains("nobody listens on 6379"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn it_ends_when_asked_and_with_what_does_not_pass() {
         let condition = Readiness::default().condition("store", "starting");
         let stop = CancellationToken::new();
