@@ -8,8 +8,9 @@ bin/test.sh [--allow-missing] [--quick]
 
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
-client: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process for every node). Installs what is missing: npm packages,
-cargo-fuzz, and Debian's chromium, zookeeper, redis-server, redis-sentinel and nginx where it may.
+client, earlier ones of it and python-socketio: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process for every node).
+Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server, redis-sentinel, nginx
+and python3-venv where it may.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
   --quick           no fault and no browser tests, no fuzzing
@@ -60,6 +61,9 @@ declare -A present=(
 $quick || present[chromium]=/usr/bin/chromium
 wanted=()
 for package in "${!present[@]}"; do [ -e "${present[$package]}" ] || wanted+=("$package"); done
+# A Python that is not Debian's brings its own.
+has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+has_venv || wanted+=(python3-venv)
 install() {
   command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
   # Packages of servers start them otherwise, on the usual ports.
@@ -77,6 +81,11 @@ if $quick; then
 elif ! command -v chromium >/dev/null; then
   browser=false
   skip "the browser tests" "Debian's package chromium is not installed"
+fi
+python=true
+if ! has_venv; then
+  python=false
+  skip "the tests with python-socketio" "Debian's package python3-venv is not installed"
 fi
 servers=true
 for package in zookeeper redis-server redis-sentinel nginx openssl; do
@@ -131,7 +140,10 @@ node_tests() { # PROFILE SUITE...
   shift
   PHALANX_TEST_PROFILE=$profile node --test --test-concurrency=1 "$@"
 }
-both=(tests/e2e/*.test.mjs)
+both=()
+for suite in tests/e2e/*.test.mjs; do
+  if $python || [ "$suite" != tests/e2e/python_client.test.mjs ]; then both+=("$suite"); fi
+done
 $quick || both+=(tests/fault/*.test.mjs)
 if $browser; then both+=(tests/browser/*.test.mjs); fi
 step "end-to-end, fault and browser tests on test1" node_tests test1 "${both[@]}"
