@@ -11,7 +11,7 @@ use std::{
 };
 
 /// What the page is made of; cargo runs this file again when one of them changes.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "src",
     "public",
     "index.html",
@@ -21,6 +21,7 @@ const SOURCES: [&str; 9] = [
     "vite.config.ts",
     "svelte.config.js",
     "tsconfig.json",
+    "../../examples/client",
 ];
 
 /// The oldest Node.js that Vite runs on.

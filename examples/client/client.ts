@@ -192,6 +192,7 @@ export class PhalanxClient extends Emitter<Events> {
     ready.catch(() => {});
     if (!this.wanted) {
       this.#refusals = 0;
+      this.reason = null;
       this.#open([], 0, "");
     }
     return ready;

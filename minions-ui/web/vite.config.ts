@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [svelte()],
+  // The client helper lies outside and finds the official client here.
+  resolve: { dedupe: ["socket.io-client"] },
   build: {
     target: "es2022",
     // Everything that is not index.html gets a hash in its name, so that the server may call it immutable;
@@ -11,5 +13,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   // `npm run dev` serves the page with hot reload beside a running cluster.
-  server: { proxy: { "/api": "http://127.0.0.1:40000" } },
+  server: { proxy: { "/api": "http://127.0.0.1:40000" }, fs: { allow: [".", "../../examples/client"] } },
 });
