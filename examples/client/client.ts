@@ -5,6 +5,8 @@
  *     await client.connect();
  *     const { seq } = await client.send({ user: "bob" }, { text: "hello" });
  *
+ * Bundlers, and Node.js from 22.18 on, take these files as they are; `tsc -p examples/client` makes JavaScript of them.
+ *
  * | file | what |
  * |---|---|
  * | `client.ts` | the client: what an application writes, and the life of its connections |

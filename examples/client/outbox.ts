@@ -28,14 +28,19 @@ export interface Way {
   leaving(): boolean;
 }
 
+interface Open {
+  way: Way;
+  end: AbortController;
+}
+
 export class Outbox {
   #most: number;
   #size = 0;
   #queues = new Map<string, Entry[]>();
   /** The connection that is there; its signal ends the waiting on it. */
-  #open: { way: Way; end: AbortController } | undefined;
-  /** Destinations that somebody works on. */
-  #busy = new Map<string, AbortController>();
+  #open: Open | undefined;
+  /** Destinations that somebody works on: over which connection, and until when. */
+  #busy = new Map<string, { end: AbortController; done: Promise<void> }>();
 
   /** `most` sends wait at the same time; further ones are refused as `queue_full`. */
   constructor(most: number) {
@@ -57,7 +62,7 @@ export class Outbox {
       const entry: Entry = { to, cid, type, body, since: Date.now(), failures: 0, resolve, reject };
       this.#queues.set(key, [...(this.#queues.get(key) ?? []), entry]);
       this.#size += 1;
-      void this.#work(key);
+      this.#work(key);
     });
   }
 
@@ -65,7 +70,7 @@ export class Outbox {
   opened(way: Way): void {
     this.closed();
     this.#open = { way, end: new AbortController() };
-    for (const key of this.#queues.keys()) void this.#work(key);
+    for (const key of this.#queues.keys()) this.#work(key);
   }
 
   /** The connection is gone: what had no answer goes again over the next one. */
@@ -93,10 +98,22 @@ export class Outbox {
     for (const entry of entries) entry.reject(error);
   }
 
-  async #work(key: string): Promise<void> {
+  /** Sends what waits for a destination, over the connection that is there. What went over the one before has its answer first, or has
+   * learned that it will have none. */
+  #work(key: string): void {
     const open = this.#open;
-    if (!open || this.#busy.get(key) === open.end) return;
-    this.#busy.set(key, open.end);
+    const before = this.#busy.get(key);
+    if (!open || before?.end === open.end) return;
+    const done = this.#drain(key, open, before?.done).then(() => {
+      if (this.#busy.get(key)?.end === open.end) this.#busy.delete(key);
+      // It came while the last one was on its way out.
+      if (this.#head(key)) this.#work(key);
+    });
+    this.#busy.set(key, { end: open.end, done });
+  }
+
+  async #drain(key: string, open: Open, before: Promise<void> | undefined): Promise<void> {
+    await before;
     const { signal } = open.end;
     for (let entry = this.#head(key); entry && !signal.aborted; entry = this.#head(key)) {
       const { to, cid, type, body } = entry;
@@ -106,10 +123,9 @@ export class Outbox {
       if (signal.aborted && !answer?.ok) this.#unanswered(key, entry);
       else await this.#answered(key, entry, answer, open);
     }
-    if (this.#busy.get(key) === open.end) this.#busy.delete(key);
   }
 
-  async #answered(key: string, entry: Entry, answer: Answer | null, { way, end }: { way: Way; end: AbortController }): Promise<void> {
+  async #answered(key: string, entry: Entry, answer: Answer | null, { way, end }: Open): Promise<void> {
     if (answer?.ok) {
       this.#remove(key, entry);
       return entry.resolve(answer as unknown as Sent);

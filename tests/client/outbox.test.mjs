@@ -128,6 +128,18 @@ test('to a room nothing is repeated that may have been said', async () => {
   assert.equal((await later).id, '1');
 });
 
+test('what had no answer when another connection took over is settled before anything goes over that one', async () => {
+  const { cluster, client } = await connected();
+  const [lost, next] = [client.send({ room: 'lobby' }, 1), client.send({ room: 'lobby' }, 2)];
+  await settle();
+  cluster.link.say('migrate', { after_ms: 1_000 });
+  await pass(() => cluster.links.length === 2);
+  await assert.rejects(lost, { code: 'no_answer' });
+  assert.deepEqual(cluster.link.questions('send').map((send) => send.body), [2]);
+  cluster.link.ok('send', { id: '2', sent_at: 1 });
+  assert.equal((await next).id, '2');
+});
+
 test('a room is entered again before anything is sent to it', async () => {
   const { cluster, client } = await connected();
   const joined = client.join({ room: 'lobby' });
