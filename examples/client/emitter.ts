@@ -38,7 +38,7 @@ export class Emitter<Events> {
   /** Tells everybody, and answers a promise where somebody needs time; what they throw comes out. */
   protected give<Name extends keyof Events>(name: Name, payload: Events[Name]): Promise<unknown> | undefined {
     const results = [...(this.#handlers.get(name) ?? [])].map((handler) => handler(payload as never));
-    const promises = results.filter((result) => result instanceof Promise);
+    const promises = results.filter((result) => typeof (result as Partial<Promise<unknown>> | undefined)?.then === "function");
     return promises.length > 0 ? Promise.all(promises) : undefined;
   }
 }
