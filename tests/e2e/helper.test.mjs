@@ -126,6 +126,19 @@ test('what was taken is confirmed: a next program of the same device is not give
   assert.equal(messages.length, 5);
 });
 
+test('rooms are entered again by whoever comes back', async (t) => {
+  const [alice, bob] = await pair(t);
+  const room = unique('r');
+  assert.deepEqual([await alice.join({ room }), await bob.join({ room }) >= 1], [1, true]);
+  const { node } = bob;
+  await kill(node);
+  if (!EMBEDDED) await suite.cluster.launchNode(node);
+  await until(() => bob.readies.length === 2 && alice.state === 'connected', BUDGET_MS, 'both are back');
+  const said = () => alice.send({ room }, 'anybody here?').catch(() => undefined);
+  await until(async () => (await said()) && bob.messages.length > 0, BUDGET_MS, 'bob hears alice');
+  assert.deepEqual([bob.messages[0].conversation, bob.messages[0].body], [`r:${room}`, 'anybody here?']);
+});
+
 test('one who is replaced by another program of the same device stops', async (t) => {
   const [alice, bob] = await pair(t);
   const other = await Client.connect(suite.cluster, bob.user);
