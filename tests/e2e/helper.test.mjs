@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { Client, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
 import { PhalanxClient, socketIo } from '../support/helper.mjs';
+import { decode, inSeconds, sign } from '../support/jwt.mjs';
 import { EMBEDDED } from '../support/profile.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 import { until } from '../support/wait.mjs';
@@ -124,6 +125,18 @@ test('what was taken is confirmed: a next program of the same device is not give
   assert.deepEqual([next.readies[0].resumed, next.messages[0].seq], [true, 5]);
   const { messages } = await next.request('sync', { conversation, after: 0 });
   assert.equal(messages.length, 5);
+});
+
+test('a connection outlives its token', async (t) => {
+  const user = unique('u');
+  const { claims } = decode(await suite.cluster.token(user));
+  const key = suite.cluster.key('token');
+  const token = () => sign({ ...claims, exp: inSeconds(4) }, key);
+  const client = await connect(t, user, { token });
+  let refreshed = 0;
+  client.on('trace', ({ event, payload }) => (refreshed += event === 'refresh · answer' && payload.ok ? 1 : 0));
+  await until(() => refreshed === 3, BUDGET_MS, 'three newer tokens are taken');
+  assert.deepEqual([client.readies.length, client.state], [1, 'connected']);
 });
 
 test('rooms are entered again by whoever comes back', async (t) => {
