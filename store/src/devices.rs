@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use wire::{Conversation, Device, Group, NodeRef, User};
+use wire::{Conversation, Device, Group, NodeRef, Room, User};
 
 use crate::StoreError;
 
@@ -106,8 +106,26 @@ pub struct InterestChange {
     pub interested: bool,
 }
 
-/// Connections, cursors and routing. Presence and interest need not survive a crash of the store's machine: nodes assert
-/// them again whenever [`Devices::generation`] has changed. That either has ended must survive: nobody says that again.
+/// How many members of a room a node holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomCount {
+    /// Which room.
+    pub room: Room,
+    /// Connections that are in it; 0 where the node holds none any more.
+    pub members: u64,
+}
+
+/// A node that holds members of a room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RoomHolder {
+    /// Which node. Whether that start of it is alive, the roster knows.
+    pub node: NodeRef,
+    /// How many, 1 or more.
+    pub members: u64,
+}
+
+/// Connections, cursors and routing. Presence, interest and rooms need not survive a crash of the store's machine: nodes
+/// assert them again whenever [`Devices::generation`] has changed. That either has ended must survive: nobody says that again.
 #[async_trait]
 pub trait Devices: Send + Sync + 'static {
     /// A new start of a node: forgets presence and interest of its earlier starts, and does not listen to them any more:
@@ -168,6 +186,24 @@ pub trait Devices: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn routing(&self, groups: Vec<Group>) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError>;
+
+    /// Registers how many members of rooms a node holds, and answers for each room which nodes hold some, in any order and
+    /// at one moment after the change: of two nodes that begin to hold a room at once, at least one is told of the other.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn set_room_members(
+        &self,
+        node: &NodeRef,
+        counts: Vec<RoomCount>,
+    ) -> Result<Vec<Vec<RoomHolder>>, StoreError>;
+
+    /// Which nodes hold members of each room, in any order. A store may forget a room that nobody has asked about for a
+    /// day: a node that holds one asks more often, and registers again where it does not find itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn room_members(&self, rooms: Vec<Room>) -> Result<Vec<Vec<RoomHolder>>, StoreError>;
 
     /// Who is connected where.
     ///

@@ -28,7 +28,7 @@ pub mod conformance;
 pub use bans::Bans;
 pub use devices::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, Held,
-    InterestChange, UserPresence,
+    InterestChange, RoomCount, RoomHolder, UserPresence,
 };
 pub use groups::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, Span, UserGroup};
 pub use messages::{

@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
     Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal, MemberPage,
-    MembersChanged, Messages, Page, PageRequest, Report, Reports, SqliteOptions, SqliteStore, StoreError,
+    MembersChanged, Messages, Page, PageRequest, Report, Reports, RoomCount, RoomHolder, SqliteOptions, SqliteStore, StoreError,
     UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
-use wire::{Conversation, Group, NodeRef, User};
+use wire::{Conversation, Group, NodeRef, Room, User};
 
 /// Passes every call on, save the one that is to fail.
 pub(super) struct Flaky {
@@ -105,6 +105,8 @@ pass_on! {
         fn move_cursors(batch: Vec<CursorMove>) -> ();
         fn set_interest(node: &NodeRef, changes: Vec<InterestChange>) -> ();
         fn routing(groups: Vec<Group>) -> Vec<(u64, Vec<NodeRef>)>;
+        fn set_room_members(node: &NodeRef, counts: Vec<RoomCount>) -> Vec<Vec<RoomHolder>>;
+        fn room_members(rooms: Vec<Room>) -> Vec<Vec<RoomHolder>>;
         fn presence(users: Vec<User>) -> Vec<UserPresence>;
     }
     Bans {

@@ -13,6 +13,7 @@
 //! | `assertion.rs` | presence that is said again |
 //! | `cursors.rs` | what a device has confirmed |
 //! | `routing.rs` | which nodes are told |
+//! | `rooms.rs` | which nodes hold members of a room |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `durability.rs` | what is there after closing and opening again |
@@ -36,6 +37,7 @@ pub mod order;
 pub mod pages;
 pub mod refusals;
 pub mod reports;
+pub mod rooms;
 pub mod routing;
 pub mod support;
 
@@ -163,6 +165,16 @@ macro_rules! conformance {
                 each_change_of_nodes_is_a_new_version,
                 an_append_answers_a_version_that_is_not_older,
                 interest_counts_for_one_start_of_a_node,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            rooms {
+                members_are_counted_by_node,
+                a_node_that_holds_none_is_not_named,
+                many_rooms_are_answered_in_order,
+                members_count_for_one_start_of_a_node,
+                a_room_is_no_group,
             }
         );
         $crate::conformance_theme!(

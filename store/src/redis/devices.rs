@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use redis::Value;
 use redis_link::Call;
-use wire::{Group, NodeRef, User};
+use wire::{Group, NodeRef, Room, User};
 
 use super::{
     RedisStore,
@@ -20,8 +20,8 @@ use super::{
     values,
 };
 use crate::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange,
-    StoreError, UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange, RoomCount,
+    RoomHolder, StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -102,6 +102,18 @@ impl Devices for RedisStore {
 
     async fn routing(&self, groups: Vec<Group>) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError> {
         self.routing_of(&groups).await
+    }
+
+    async fn set_room_members(
+        &self,
+        node: &NodeRef,
+        counts: Vec<RoomCount>,
+    ) -> Result<Vec<Vec<RoomHolder>>, StoreError> {
+        self.change_rooms(node, &counts).await
+    }
+
+    async fn room_members(&self, rooms: Vec<Room>) -> Result<Vec<Vec<RoomHolder>>, StoreError> {
+        self.holders_of(&rooms).await
     }
 
     async fn presence(&self, users: Vec<User>) -> Result<Vec<UserPresence>, StoreError> {

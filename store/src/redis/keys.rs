@@ -13,6 +13,7 @@
 //! | `member:<group's conversation>` | sorted set | the members now, every score 0 |
 //! | `span:<group's conversation>` | hash | user → `1-4 9-`: spans, the last one open while they are a member |
 //! | `interest:<group's conversation>` | hash | node → incarnation that wants hints |
+//! | `room:<room>` | hash | node → `<incarnation> <members>` that it holds; lapses a day after nobody asks any more. In the partition of `r:<room>` |
 //! | `inbox:<user>` | hash | direct conversation → last `seq`; `g:<group>` → `1`, or `p` while a change is under way; `#` → version |
 //! | `device:<user>` | hash | device → `<epoch>:<born_at>`; `#` → when the user was last seen |
 //! | `cursor:<user>/<device>` | hash | conversation → `seq` up to which the device holds everything |
@@ -33,7 +34,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use wire::{Conversation, Group, User};
+use wire::{Conversation, Group, Room, User};
 use xxhash_rust::xxh64::xxh64;
 
 /// How many partitions there are. Never to be changed: everything would be looked for elsewhere.
@@ -94,6 +95,13 @@ impl Keys {
 
     pub(super) fn group(&self, group: &Group) -> ConversationKeys {
         self.conversation(&Conversation::Group(group.clone()))
+    }
+
+    /// The partition of a room, and its key there.
+    pub(super) fn room(&self, room: &Room) -> (Partition, String) {
+        let partition = self.partition(partition_of(&format!("r:{room}")));
+        let key = partition.of("room", room);
+        (partition, key)
     }
 
     pub(super) fn user(&self, user: &User) -> UserKeys {

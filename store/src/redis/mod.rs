@@ -8,6 +8,7 @@
 //! | `record.rs` | the bytes of a message |
 //! | `values.rs`, `failure.rs` | reading answers; errors |
 //! | `shards.rs` | what may go into one script call |
+//! | `rooms.rs` and its scripts | which nodes hold members of rooms |
 //! | `live.lua`, `version.lua`, `fence.lua`, `head.lua`, `search.lua`, `spans.lua` | parts that several scripts share |
 //! | `messages.rs` | [`crate::Messages`]: which file does what |
 //! | `append.rs`, `append.lua` | appending; `bump.rs`, `bump.lua`: inboxes in a cluster |
@@ -47,6 +48,7 @@ mod pages;
 mod presence;
 mod record;
 mod reports;
+mod rooms;
 mod shards;
 mod values;
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use wire::{Group, NodeRef, User};
+use wire::{Group, NodeRef, Room, User};
 
 use super::{
     SqliteStore,
@@ -13,8 +13,8 @@ use super::{
     unit::Unit,
 };
 use crate::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange,
-    StoreError, UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange, RoomCount,
+    RoomHolder, StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -57,6 +57,20 @@ impl Devices for SqliteStore {
     async fn routing(&self, groups: Vec<Group>) -> Result<Vec<(u64, Vec<NodeRef>)>, StoreError> {
         let live = self.live.read();
         Ok(groups.iter().map(|group| live.interest.routing(group)).collect())
+    }
+
+    async fn set_room_members(
+        &self,
+        node: &NodeRef,
+        counts: Vec<RoomCount>,
+    ) -> Result<Vec<Vec<RoomHolder>>, StoreError> {
+        let mut live = self.live.write();
+        Ok(counts.into_iter().map(|count| live.rooms.set(node, count)).collect())
+    }
+
+    async fn room_members(&self, rooms: Vec<Room>) -> Result<Vec<Vec<RoomHolder>>, StoreError> {
+        let live = self.live.read();
+        Ok(rooms.iter().map(|room| live.rooms.holders(room)).collect())
     }
 
     async fn presence(&self, users: Vec<User>) -> Result<Vec<UserPresence>, StoreError> {

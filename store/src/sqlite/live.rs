@@ -1,16 +1,17 @@
-//! What need not survive the process: who is connected where, which node wants hints of which group, and versions.
+//! What need not survive the process: who is connected where, which node wants hints of which group or room, and versions.
 
 use std::collections::HashSet;
 
 use wire::{NodeRef, User};
 
-use super::{interest::Interest, presence::Presence, versions::Versions};
+use super::{interest::Interest, presence::Presence, rooms::Rooms, versions::Versions};
 
 /// Changed after the commit of what it goes with and before the answer, so that a caller that was answered finds it, and
 /// nobody finds here what is not durable.
 pub(super) struct Live {
     pub(super) presence: Presence,
     pub(super) interest: Interest,
+    pub(super) rooms: Rooms,
     pub(super) inboxes: Versions,
     /// A copy of what is durable: asked for every ticket.
     pub(super) banned: HashSet<User>,
@@ -22,6 +23,7 @@ impl Live {
         Self {
             presence: Presence::default(),
             interest: Interest::new(version),
+            rooms: Rooms::default(),
             inboxes: Versions::new(version),
             banned: HashSet::new(),
         }
@@ -31,6 +33,7 @@ impl Live {
     pub(super) fn enter(&mut self, node: &NodeRef) {
         self.presence.enter(node);
         self.interest.enter(node);
+        self.rooms.enter(node);
     }
 
     /// The greatest version given out.

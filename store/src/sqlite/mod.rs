@@ -14,7 +14,7 @@
 //! | `messages.rs`, `pages.rs`, `rows.rs` | reading messages, inboxes, read marks |
 //! | `groups.rs`, `members.rs` | groups; changes of members |
 //! | `devices.rs`, `cursors.rs` | connections and epochs; cursors |
-//! | `live.rs`: `presence.rs`, `interest.rs`, `versions.rs` | what does not survive the process |
+//! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `versions.rs` | what does not survive the process |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `cache.rs`, `failure.rs` | a bounded map; errors and columns |
@@ -39,6 +39,7 @@ mod pages;
 mod presence;
 mod readers;
 mod reports;
+mod rooms;
 mod rows;
 mod schema;
 mod unit;
