@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use relay::Publisher;
 use tokio::time;
-use wire::{NodeRef, Payload};
+use wire::{NodeRef, Payload, Room};
 
 /// How long hints may take to be published: a relay that hangs must not hold up the sends behind them.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -13,6 +13,9 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(1);
 pub trait LocalDelivery: Send + Sync + 'static {
     /// Takes hints that did not have to travel, in order. Must not block.
     fn deliver(&self, payloads: Vec<Payload>);
+
+    /// The nodes that hold members of a room, as far as this one knows; itself among them. Must not block.
+    fn room_nodes(&self, room: &Room) -> Vec<NodeRef>;
 }
 
 /// Publishes hints: to other nodes over the relay, to this one directly.
@@ -32,6 +35,16 @@ impl Announcer {
     /// For a spear: what is meant for itself goes straight to `local`.
     pub fn with_local(me: NodeRef, publisher: Arc<Publisher>, local: Arc<dyn LocalDelivery>) -> Self {
         Self { me, publisher, local: Some(local) }
+    }
+
+    /// Whether this node knows where the members of rooms are; one that does not has to ask the store.
+    pub(crate) fn follows_rooms(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// The nodes that hold members of a room; `None` where this node does not follow rooms.
+    pub(crate) fn room_nodes(&self, room: &Room) -> Option<Vec<NodeRef>> {
+        self.local.as_ref().map(|local| local.room_nodes(room))
     }
 
     /// Tells each node its payload. A relay that cannot be reached is logged and counted, never an error: the store

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use rpc::Ids;
 use store::Store;
+use wire::Destination;
 
-use crate::{Announcer, Limits, Pending, SendRequest, lanes::Lanes, send};
+use crate::{
+    Announcer, Limits, Pending, Refusal, RoomSent, SendRequest, SignalRequest, lanes::Lanes,
+    rooms::RoomLanes, send, signals::Signals,
+};
 
 /// Everything that may be done to conversations. Cheap to clone; its background tasks end with the last clone.
 #[derive(Clone)]
@@ -18,13 +22,17 @@ pub(crate) struct Inner {
     pub(crate) announcer: Announcer,
     pub(crate) limits: Limits,
     lanes: Lanes,
+    rooms: RoomLanes,
+    signals: Signals,
 }
 
 impl Conversations {
     /// Starts the lanes; must be called within a tokio runtime.
     pub fn start(store: Arc<dyn Store>, ids: Arc<dyn Ids>, announcer: Announcer, limits: Limits) -> Self {
-        let lanes = Lanes::start(store.clone(), ids, announcer.clone(), &limits);
-        Self { inner: Arc::new(Inner { store, announcer, limits, lanes }) }
+        let lanes = Lanes::start(store.clone(), ids.clone(), announcer.clone(), &limits);
+        let rooms = RoomLanes::start(store.clone(), ids, announcer.clone(), &limits);
+        let signals = Signals::start(store.clone(), announcer.clone());
+        Self { inner: Arc::new(Inner { store, announcer, limits, lanes, rooms, signals }) }
     }
 
     /// Sends a message. It takes its place in the order when this is called, not when the answer is awaited.
@@ -36,6 +44,32 @@ impl Conversations {
             Ok(conversation) => self.inner.lanes.send(request, conversation),
             Err(refusal) => Pending::refused(refusal),
         }
+    }
+
+    /// Sends a message to a room; whether the sender may, the caller knows. Like [`Conversations::send`] it takes its place in
+    /// the order when this is called.
+    ///
+    /// Resolves to [`RoomSent`] once it has an id and is on its way; who is not reached then never is.
+    pub fn send_to_room(&self, request: SendRequest) -> Pending<RoomSent> {
+        let Destination::Room(room) = &request.to else {
+            return Pending::refused(Refusal::bad_request("to: expected room"));
+        };
+        match send::check_sizes(&request, &self.inner.limits) {
+            Ok(()) => {
+                let room = room.clone();
+                self.inner.rooms.send(request, room)
+            }
+            Err(refusal) => Pending::refused(refusal),
+        }
+    }
+
+    /// Hands over a signal whose body has at most `body_bytes` of JSON; whether the sender may, the caller knows. Nobody waits
+    /// for it to arrive anywhere.
+    ///
+    /// # Errors
+    /// `too_large`; `bad_request` for a `type` that is empty or too long; `unavailable` where too many wait on this node.
+    pub fn signal(&self, request: &SignalRequest, body_bytes: usize) -> Result<(), Refusal> {
+        self.inner.signals.send(request, &self.inner.limits, body_bytes)
     }
 
     /// The bounds that are checked.

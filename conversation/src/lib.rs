@@ -8,6 +8,8 @@
 //! | `conversations.rs` | [`Conversations`], the handle that callers keep |
 //! | `send.rs` | [`SendRequest`], [`Sent`] and the checks before anything is stored |
 //! | `lanes.rs` | batches of sends: ids, append, answers, in the order of the calls |
+//! | `rooms.rs` | messages to rooms: batches of ids, nothing stored |
+//! | `signals.rs` | [`SignalRequest`]: typing and the like, nothing stored and nothing waited for |
 //! | `announce.rs` | [`Announcer`]: tells the nodes, this one without a detour |
 //! | `routes.rs` | which nodes hold members of a group, cached by version |
 //! | `membership.rs` | groups and their members, and who is told of a change |
@@ -24,8 +26,10 @@ mod limits;
 mod membership;
 mod overview;
 mod refusal;
+mod rooms;
 mod routes;
 mod send;
+mod signals;
 
 pub use announce::{Announcer, LocalDelivery};
 pub use conversations::Conversations;
@@ -33,4 +37,6 @@ pub use history::{HistoryPage, HistoryRequest, Reader};
 pub use limits::{JoinHistory, LimitError, Limits};
 pub use overview::{ConversationList, ConversationSummary, OverviewRequest};
 pub use refusal::Refusal;
+pub use rooms::RoomSent;
 pub use send::{Pending, SendRequest, Sent};
+pub use signals::SignalRequest;

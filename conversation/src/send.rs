@@ -49,28 +49,28 @@ pub struct Sent {
     pub duplicate: bool,
 }
 
-/// A send that is under way; resolves once the message is durable, or refused.
+/// A send that is under way; resolves once the message is durable (to a room: handed over), or refused.
 #[derive(Debug)]
-pub struct Pending(State);
+pub struct Pending<T = Sent>(State<T>);
 
 #[derive(Debug)]
-enum State {
+enum State<T> {
     Refused(Option<Refusal>),
-    Waiting(oneshot::Receiver<Result<Sent, Refusal>>),
+    Waiting(oneshot::Receiver<Result<T, Refusal>>),
 }
 
-impl Pending {
+impl<T> Pending<T> {
     pub(crate) fn refused(refusal: Refusal) -> Self {
         Self(State::Refused(Some(refusal)))
     }
 
-    pub(crate) fn waiting(answer: oneshot::Receiver<Result<Sent, Refusal>>) -> Self {
+    pub(crate) fn waiting(answer: oneshot::Receiver<Result<T, Refusal>>) -> Self {
         Self(State::Waiting(answer))
     }
 }
 
-impl Future for Pending {
-    type Output = Result<Sent, Refusal>;
+impl<T> Future for Pending<T> {
+    type Output = Result<T, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let stopping = || Refusal::unavailable("this node is stopping");
@@ -86,15 +86,9 @@ impl Future for Pending {
 /// The kind of a message whose sender named none.
 pub(crate) const DEFAULT_KIND: &str = "text";
 
-/// What is appended, once the checks have passed; it has no id yet.
+/// Where the message is appended, once the checks have passed.
 pub(crate) fn check(request: &SendRequest, limits: &Limits) -> Result<Conversation, Refusal> {
-    let length = request.body.get().len();
-    if length > limits.body_bytes {
-        let message = format!("body: has {length} bytes, at most {} are allowed", limits.body_bytes);
-        return Err(Refusal::new(Code::TooLarge, message));
-    }
-    bounded("type", request.kind.as_deref(), limits.type_bytes)?;
-    bounded("cid", request.cid.as_deref(), limits.cid_bytes)?;
+    check_sizes(request, limits)?;
     match &request.to {
         Destination::User(user) => Ok(Conversation::direct(request.from.clone(), user.clone())),
         Destination::Group(group) => Ok(Conversation::Group(group.clone())),
@@ -102,7 +96,17 @@ pub(crate) fn check(request: &SendRequest, limits: &Limits) -> Result<Conversati
     }
 }
 
-fn bounded(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
+pub(crate) fn check_sizes(request: &SendRequest, limits: &Limits) -> Result<(), Refusal> {
+    let length = request.body.get().len();
+    if length > limits.body_bytes {
+        let message = format!("body: has {length} bytes, at most {} are allowed", limits.body_bytes);
+        return Err(Refusal::new(Code::TooLarge, message));
+    }
+    bounded("type", request.kind.as_deref(), limits.type_bytes)?;
+    bounded("cid", request.cid.as_deref(), limits.cid_bytes)
+}
+
+pub(crate) fn bounded(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
     let Some(text) = text else { return Ok(()) };
     if text.is_empty() || text.len() > most {
         return Err(Refusal::bad_request(format!(

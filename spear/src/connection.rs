@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use serde_json::json;
 use socket::{Frame, Outlet};
 use store::{Connected, DeviceKey};
-use wire::Conversation;
+use wire::{Conversation, Room};
 
-use crate::hub::Sequencer;
+use crate::hub::{LocalRoom, Sequencer};
 
 /// Who is connected, as the ticket says.
 #[derive(Debug, Clone)]
@@ -49,8 +49,19 @@ struct Attached {
     sequencers: Vec<Arc<Sequencer>>,
     /// What was given of groups that the user has left: it may still be confirmed.
     left: BTreeMap<Conversation, u64>,
+    /// Ascending by name; bounded by a setting.
+    rooms: Vec<Arc<LocalRoom>>,
     /// The connection has ended: nothing is attached any more.
     gone: bool,
+}
+
+/// Why a connection does not enter a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoomRefused {
+    /// It is in as many as it may be.
+    TooMany,
+    /// It has ended.
+    Gone,
 }
 
 /// The conversations that this connection reads from the store; bounded by `attached`.
@@ -67,6 +78,10 @@ impl Attached {
     /// Where a conversation is, or belongs.
     fn place(&self, conversation: &Conversation) -> Result<usize, usize> {
         self.sequencers.binary_search_by(|each| each.conversation().cmp(conversation))
+    }
+
+    fn place_of_room(&self, room: &Room) -> Result<usize, usize> {
+        self.rooms.binary_search_by(|each| each.name().cmp(room))
     }
 }
 
@@ -130,12 +145,39 @@ impl Connection {
         }
     }
 
-    /// The connection has ended.
-    pub(crate) fn detach_all(&self) -> Vec<Arc<Sequencer>> {
+    /// The connection has ended. Answers where it was attached.
+    pub(crate) fn detach_all(&self) -> (Vec<Arc<Sequencer>>, Vec<Arc<LocalRoom>>) {
         self.catching_up.lock().waiting.clear();
         let mut attached = self.attached.lock();
         attached.gone = true;
-        std::mem::take(&mut attached.sequencers)
+        (std::mem::take(&mut attached.sequencers), std::mem::take(&mut attached.rooms))
+    }
+
+    /// Notes that it is in a room, where it may be already; in at most `most`.
+    pub(crate) fn enter_room(&self, room: &Arc<LocalRoom>, most: usize) -> Result<(), RoomRefused> {
+        let mut attached = self.attached.lock();
+        if attached.gone {
+            return Err(RoomRefused::Gone);
+        }
+        if let Err(place) = attached.place_of_room(room.name()) {
+            if attached.rooms.len() >= most {
+                return Err(RoomRefused::TooMany);
+            }
+            attached.rooms.insert(place, room.clone());
+        }
+        Ok(())
+    }
+
+    /// It is not in this room any more; `None` where it was not.
+    pub(crate) fn leave_room(&self, room: &Room) -> Option<Arc<LocalRoom>> {
+        let mut attached = self.attached.lock();
+        let place = attached.place_of_room(room).ok()?;
+        Some(attached.rooms.remove(place))
+    }
+
+    /// Whether it is in a room.
+    pub(crate) fn is_in_room(&self, room: &Room) -> bool {
+        self.attached.lock().place_of_room(room).is_ok()
     }
 
     /// Takes the client's word that it holds everything up to `seq`, as far as it was given to it. Answers whether this is the

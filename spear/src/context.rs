@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use conversation::Conversations;
+use roster::Snapshot;
 use token::TokenChecker;
+use tokio::sync::watch;
 
-use crate::{admission::Admission, cursors::CursorWriter, hub::Hub};
+use crate::{admission::Admission, cursors::CursorWriter, hub::Hub, settings::LiveSettings};
 
 /// Shared by all sessions of one spear.
 pub(crate) struct Context {
@@ -15,6 +17,16 @@ pub(crate) struct Context {
     pub(crate) admission: Admission,
     /// For `refresh`.
     pub(crate) tokens: TokenChecker,
+    /// Who is alive.
+    pub(crate) roster: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) live: LiveSettings,
     pub(crate) max_pending_events: usize,
     pub(crate) register_timeout: Duration,
+}
+
+impl Context {
+    /// The roster's last good snapshot.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.roster.borrow().clone()
+    }
 }

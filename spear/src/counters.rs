@@ -14,6 +14,14 @@ use wire::time::now_ms;
 /// Latencies above this are counted as this, in milliseconds.
 const LATENCY_MAX_MS: u64 = 60_000;
 
+/// What a spear holds at a moment, beside connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holds {
+    pub(crate) users: usize,
+    pub(crate) groups: usize,
+    pub(crate) rooms: usize,
+}
+
 /// The counters of one spear.
 pub(crate) struct Counters {
     connections: AtomicU64,
@@ -22,6 +30,7 @@ pub(crate) struct Counters {
     replayed: AtomicU64,
     gaps: AtomicU64,
     fell_behind: AtomicU64,
+    missed: AtomicU64,
     sweeps: AtomicU64,
     hints: AtomicU64,
     hints_repeated: AtomicU64,
@@ -41,6 +50,7 @@ impl Counters {
             replayed: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
             fell_behind: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             sweeps: AtomicU64::new(0),
             hints: AtomicU64::new(0),
             hints_repeated: AtomicU64::new(0),
@@ -74,7 +84,8 @@ impl Counters {
         usize::try_from(self.connections.load(Relaxed)).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn stored(&self) {
+    /// A client has sent a message.
+    pub(crate) fn sent(&self) {
         self.messages.fetch_add(1, Relaxed);
     }
 
@@ -84,6 +95,11 @@ impl Counters {
 
     pub(crate) fn fell_behind(&self) {
         self.fell_behind.fetch_add(1, Relaxed);
+    }
+
+    /// So many connections had no place for a signal or a room's message.
+    pub(crate) fn missed(&self, connections: u64) {
+        self.missed.fetch_add(connections, Relaxed);
     }
 
     pub(crate) fn sweep(&self) {
@@ -115,7 +131,7 @@ impl Counters {
 
     /// Everything, as it is reported to stat; `latency_*` since the last call, absent where nothing
     /// was delivered.
-    pub(crate) fn report(&self, users: usize, groups: usize) -> BTreeMap<String, f64> {
+    pub(crate) fn report(&self, holds: Holds) -> BTreeMap<String, f64> {
         let mut report: BTreeMap<String, f64> =
             self.totals().into_iter().map(|(name, value)| (name.to_owned(), value as f64)).collect();
         {
@@ -127,13 +143,14 @@ impl Counters {
             }
         }
         report.insert("connections".into(), self.connections.load(Relaxed) as f64);
-        report.insert("users".into(), users as f64);
-        report.insert("groups".into(), groups as f64);
+        report.insert("users".into(), holds.users as f64);
+        report.insert("groups".into(), holds.groups as f64);
+        report.insert("rooms".into(), holds.rooms as f64);
         report
     }
 
     /// Publishes everything to the metrics of the process.
-    pub(crate) fn publish(&self, users: usize, groups: usize, labels: &[Label]) {
+    pub(crate) fn publish(&self, holds: Holds, labels: &[Label]) {
         for (name, value) in self.totals() {
             metrics::counter!(format!("phalanx_spear_{name}"), labels.iter()).absolute(value);
         }
@@ -144,17 +161,19 @@ impl Counters {
         }
         metrics::gauge!("phalanx_spear_connections", labels.iter())
             .set(self.connections.load(Relaxed) as f64);
-        metrics::gauge!("phalanx_spear_users", labels.iter()).set(users as f64);
-        metrics::gauge!("phalanx_spear_groups", labels.iter()).set(groups as f64);
+        metrics::gauge!("phalanx_spear_users", labels.iter()).set(holds.users as f64);
+        metrics::gauge!("phalanx_spear_groups", labels.iter()).set(holds.groups as f64);
+        metrics::gauge!("phalanx_spear_rooms", labels.iter()).set(holds.rooms as f64);
     }
 
-    fn totals(&self) -> [(&'static str, u64); 10] {
+    fn totals(&self) -> [(&'static str, u64); 11] {
         [
             ("messages_total", self.messages.load(Relaxed)),
             ("deliveries_total", self.deliveries.load(Relaxed)),
             ("replayed_total", self.replayed.load(Relaxed)),
             ("gaps_total", self.gaps.load(Relaxed)),
             ("fell_behind_total", self.fell_behind.load(Relaxed)),
+            ("missed_total", self.missed.load(Relaxed)),
             ("sweeps_total", self.sweeps.load(Relaxed)),
             ("hints_total", self.hints.load(Relaxed)),
             ("hints_repeated_total", self.hints_repeated.load(Relaxed)),

@@ -49,11 +49,16 @@ use tower_http::cors::CorsLayer;
 use wire::{NodeState, TicketKey, TicketKeys, time::now_ms};
 
 use crate::{
-    admission::Admission, context::Context, counters::Counters, cursors::CursorWriter, hints::Hints,
-    hub::Hub, session::Sessions,
+    admission::Admission,
+    context::Context,
+    counters::{Counters, Holds},
+    cursors::CursorWriter,
+    hints::Hints,
+    hub::Hub,
+    session::Sessions,
 };
 
-pub use settings::{DeliverySettings, Settings, SocketSettings};
+pub use settings::{DeliverySettings, LiveSettings, Settings, SocketSettings};
 
 /// Between two looks for connections whose token has expired.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -110,7 +115,9 @@ pub async fn run(
         cursors: cursors.clone(),
         admission: Admission::new(me, keys, settings.max_connections),
         tokens,
+        roster: cluster.roster.watch(),
         max_pending_events: settings.max_pending_events,
+        live: settings.live.clone(),
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
     });
 
@@ -128,6 +135,7 @@ pub async fn run(
         Duration::from_millis(delivery.suspect_sweep_interval_ms),
         stop.clone(),
     ));
+    boot::spawn(hub::run_rooms(hub.clone(), context.conversations.announcer().clone(), stop.clone()));
     let cursor_writer = boot::spawn(cursors.run(stop.clone()));
     boot::spawn(count(node.clone(), cluster.clone(), hub.clone(), stop.clone()));
     boot::spawn(expire(hub.clone(), stop.clone()));
@@ -193,9 +201,9 @@ async fn count(node: NodeContext, cluster: Cluster, hub: Arc<Hub>, stop: Cancell
     let secret = rpc::Secret::new(cluster.secret.expose());
     let reports = rpc::ReportClient::new(cluster.roster.clone(), secret, node.role, node.node_ref());
     let counters = move || {
-        let (users, groups) = (hub.user_count(), hub.group_count());
-        hub.counters.publish(users, groups, &labels);
-        hub.counters.report(users, groups)
+        let holds = Holds { users: hub.user_count(), groups: hub.group_count(), rooms: hub.room_count() };
+        hub.counters.publish(holds, &labels);
+        hub.counters.report(holds)
     };
     reports.run(stop, counters).await;
 }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub socket: SocketSettings,
     /// How the spear makes sure that no message is missed.
     pub delivery: DeliverySettings,
+    /// Rooms and signals.
+    pub live: LiveSettings,
     /// The most events of one connection that wait for an answer; more are refused as `rate_limited`.
     pub max_pending_events: usize,
     /// Which web pages may connect.
@@ -60,6 +62,16 @@ pub struct DeliverySettings {
     pub register_timeout_ms: u64,
 }
 
+/// The table `[spear.live]`: what is not stored.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveSettings {
+    /// The most rooms that one connection may be in; a further one is refused as `rate_limited`.
+    pub rooms: usize,
+    /// The largest `body` of a signal, in bytes of its JSON.
+    pub signal_bytes: usize,
+}
+
 impl Settings {
     pub(crate) fn layer(&self) -> socket::Settings {
         // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
@@ -71,7 +83,7 @@ impl Settings {
             connect_timeout: Duration::from_millis(socket.connect_timeout_ms),
             upgrade_timeout: Duration::from_millis(socket.upgrade_timeout_ms),
             // Twice: what is somewhat too large is refused with a code, only what is far too large ends the connection.
-            max_packet_bytes: 2 * self.limits.body_bytes + AROUND_THE_BODY,
+            max_packet_bytes: 2 * self.limits.body_bytes.max(self.live.signal_bytes) + AROUND_THE_BODY,
             outgoing_bytes: socket.outgoing_bytes,
             most_outgoing_bytes: socket.most_outgoing_bytes,
             max_unconnected: socket.max_unconnected,
@@ -85,7 +97,7 @@ impl boot::RoleSettings for Settings {
     fn check(&self, embedded: bool) -> anyhow::Result<()> {
         drop(self.cors.allow_origin(embedded).context("spear")?);
         self.limits.check().map_err(|error| anyhow::anyhow!("spear.limits.{error}"))?;
-        let (socket, delivery) = (&self.socket, &self.delivery);
+        let (socket, delivery, live) = (&self.socket, &self.delivery, &self.live);
         let least = [
             ("max_connections", self.max_connections as u64, 1),
             ("max_pending_events", self.max_pending_events as u64, 1),
@@ -101,9 +113,18 @@ impl boot::RoleSettings for Settings {
             ("delivery.sweep_interval_ms", delivery.sweep_interval_ms, 100),
             ("delivery.suspect_sweep_interval_ms", delivery.suspect_sweep_interval_ms, 10),
             ("delivery.register_timeout_ms", delivery.register_timeout_ms, 100),
+            ("live.rooms", live.rooms as u64, 1),
+            ("live.signal_bytes", live.signal_bytes as u64, 2),
         ];
         for (key, got, least) in least {
             anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");
+        }
+        let most = [
+            ("live.rooms", live.rooms, 10_000),
+            ("live.signal_bytes", live.signal_bytes, 1 << 20),
+        ];
+        for (key, got, most) in most {
+            anyhow::ensure!(got <= most, "spear.{key}: expected {most} or less, got {got}");
         }
         Ok(())
     }

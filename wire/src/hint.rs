@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    Conversation, Device, Group, Incarnation, NodeRef, User,
+    Conversation, Destination, Device, Group, Incarnation, NodeRef, Room, User,
     proto::relay::{self as proto, envelope},
 };
 
@@ -35,6 +35,12 @@ pub enum Payload {
     Kick(Kick),
     /// A spear checks its own path through the relay.
     Probe(u64),
+    /// A message to a room.
+    RoomMessage(RoomMessageHint),
+    /// A node holds members of rooms, or none any more.
+    RoomMembers(RoomCounts),
+    /// Something that is not stored.
+    Signal(SignalHint),
 }
 
 /// A message was stored.
@@ -78,6 +84,41 @@ pub struct Kick {
     pub reason: String,
 }
 
+/// A message to a room. Stored nowhere: this is all there is of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomMessageHint {
+    /// Which room.
+    pub room: Room,
+    /// The session that sent it (it has the message by its acknowledgement); 0 for a back end.
+    pub origin_session: u64,
+    /// When it was sent, milliseconds since the Unix epoch.
+    pub sent_at: i64,
+    /// The payload of the `message` event, encoded once and shared.
+    pub json: Bytes,
+}
+
+/// How many members of rooms a node holds, as it has told the store before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomCounts {
+    /// Which node.
+    pub node: NodeRef,
+    /// Grows with each of these that the node tells: of two, the one with the higher number counts.
+    pub number: u64,
+    /// The members of each room; 0 where it holds none any more.
+    pub rooms: Vec<(Room, u64)>,
+}
+
+/// Typing and the like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalHint {
+    /// Whom it is for.
+    pub to: Destination,
+    /// The session that sent it: that connection does not get it.
+    pub origin_session: u64,
+    /// The payload of the `signal` event, encoded once and shared.
+    pub json: Bytes,
+}
+
 /// Why bytes from the relay are not a hint.
 #[derive(Debug, thiserror::Error)]
 pub enum HintError {
@@ -99,6 +140,15 @@ pub enum HintError {
 
 fn field<T, E: std::fmt::Display>(field: &'static str, parsed: Result<T, E>) -> Result<T, HintError> {
     parsed.map_err(|reason| HintError::Field { field, reason: reason.to_string() })
+}
+
+fn destination(to: Option<proto::signal::To>) -> Result<Destination, HintError> {
+    Ok(match to {
+        Some(proto::signal::To::User(user)) => Destination::User(field("to", user.parse())?),
+        Some(proto::signal::To::Group(group)) => Destination::Group(field("to", group.parse())?),
+        Some(proto::signal::To::Room(room)) => Destination::Room(field("to", room.parse())?),
+        None => return Err(HintError::Field { field: "to", reason: "it is missing".to_owned() }),
+    })
 }
 
 impl Hint {
@@ -125,6 +175,31 @@ impl Hint {
                 reason: kick.reason,
             }),
             Payload::Probe(number) => envelope::Payload::Probe(proto::Probe { number }),
+            Payload::RoomMessage(message) => envelope::Payload::RoomMessage(proto::RoomMessage {
+                room: message.room.to_string(),
+                origin_session: message.origin_session,
+                json: message.json,
+                sent_at: message.sent_at,
+            }),
+            Payload::RoomMembers(counts) => envelope::Payload::RoomMembers(proto::RoomMembers {
+                node: counts.node.id.to_string(),
+                incarnation: counts.node.incarnation.0,
+                number: counts.number,
+                rooms: counts
+                    .rooms
+                    .iter()
+                    .map(|(room, members)| proto::RoomCount { room: room.to_string(), members: *members })
+                    .collect(),
+            }),
+            Payload::Signal(signal) => envelope::Payload::Signal(proto::Signal {
+                to: Some(match signal.to {
+                    Destination::User(user) => proto::signal::To::User(user.to_string()),
+                    Destination::Group(group) => proto::signal::To::Group(group.to_string()),
+                    Destination::Room(room) => proto::signal::To::Room(room.to_string()),
+                }),
+                origin_session: signal.origin_session,
+                json: signal.json,
+            }),
         };
         let envelope = proto::Envelope {
             version: ENVELOPE_VERSION,
@@ -168,6 +243,26 @@ impl Hint {
                 reason: kick.reason,
             }),
             envelope::Payload::Probe(probe) => Payload::Probe(probe.number),
+            envelope::Payload::RoomMessage(message) => Payload::RoomMessage(RoomMessageHint {
+                room: field("room", message.room.parse())?,
+                origin_session: message.origin_session,
+                sent_at: message.sent_at,
+                json: message.json,
+            }),
+            envelope::Payload::RoomMembers(counts) => Payload::RoomMembers(RoomCounts {
+                node: NodeRef { id: counts.node.into(), incarnation: Incarnation(counts.incarnation) },
+                number: counts.number,
+                rooms: counts
+                    .rooms
+                    .iter()
+                    .map(|count| Ok((field("room", count.room.parse())?, count.members)))
+                    .collect::<Result<_, HintError>>()?,
+            }),
+            envelope::Payload::Signal(signal) => Payload::Signal(SignalHint {
+                to: destination(signal.to)?,
+                origin_session: signal.origin_session,
+                json: signal.json,
+            }),
         };
         Ok(Self {
             publisher: NodeRef {
@@ -188,6 +283,10 @@ mod tests {
     fn hint(payload: Payload) -> Hint {
         let publisher = NodeRef { id: "spear-1".into(), incarnation: Incarnation(7) };
         Hint { publisher, number: 3, target_incarnation: Incarnation(9), payload }
+    }
+
+    fn signal(to: Destination) -> Payload {
+        Payload::Signal(SignalHint { to, origin_session: 11, json: Bytes::from_static(b"{}") })
     }
 
     #[test]
@@ -214,6 +313,20 @@ mod tests {
                 reason: "replaced".into(),
             }),
             Payload::Probe(1),
+            Payload::RoomMessage(RoomMessageHint {
+                room: "lobby".parse().expect("a name"),
+                origin_session: 11,
+                sent_at: 12,
+                json: Bytes::from_static(b"{}"),
+            }),
+            Payload::RoomMembers(RoomCounts {
+                node: NodeRef { id: "spear-2".into(), incarnation: Incarnation(3) },
+                number: 4,
+                rooms: vec![("lobby".parse().expect("a name"), 5), ("hall".parse().expect("a name"), 0)],
+            }),
+            signal(Destination::User(name("b"))),
+            signal(Destination::Group("team".parse().expect("a name"))),
+            signal(Destination::Room("lobby".parse().expect("a name"))),
         ];
         for payload in payloads {
             let sent = hint(payload);

@@ -5,7 +5,7 @@
 //! | `name.rs` | `User`, `Group`, `Room`, `Device`: checked names |
 //! | `conversation.rs` | `Conversation`: `u:<a>:<b>` and `g:<group>` |
 //! | `message_id.rs` | `MessageId`: a 64-bit snowflake, a decimal string in JSON |
-//! | `message.rs` | `Message`: what is stored and what a client is given |
+//! | `message.rs` | `Message`, `RoomMessage`: what is stored and what a client is given |
 //! | `node.rs` | `Role`, `NodeRef`, `NodeRecord`: who takes part in the cluster |
 //! | `code.rs` | `Code`: why something was refused, for clients and back ends |
 //! | `hint.rs` | `Hint`: what travels over the relay |
@@ -25,8 +25,10 @@ pub mod time;
 
 pub use code::Code;
 pub use conversation::{Conversation, ConversationError};
-pub use hint::{Hint, HintError, Kick, MembershipChange, MessageHint, Payload};
-pub use message::{Destination, Message};
+pub use hint::{
+    Hint, HintError, Kick, MembershipChange, MessageHint, Payload, RoomCounts, RoomMessageHint, SignalHint,
+};
+pub use message::{Destination, Message, RoomMessage};
 pub use message_id::MessageId;
 pub use name::{Device, Group, NameError, Room, User};
 pub use node::{Incarnation, NodeRecord, NodeRef, NodeState, Role, UnknownRole};

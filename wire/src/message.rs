@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{Conversation, Device, Group, MessageId, Room, User};
@@ -48,4 +48,35 @@ pub struct Message {
     /// The session that sent it, 0 for a back end. Not part of the event.
     #[serde(skip)]
     pub origin_session: u64,
+}
+
+/// A message to a room as it is sent: the payload of the `message` event. It is stored nowhere and has no `seq`.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomMessage {
+    /// The room; stands in JSON as `r:<room>`.
+    #[serde(rename = "conversation", serialize_with = "of_room")]
+    pub room: Room,
+    /// Unique in the cluster.
+    pub id: MessageId,
+    /// The sender's own id for it, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cid: Option<Arc<str>>,
+    /// Who wrote it.
+    pub from: User,
+    /// The device that it came from; absent where a back end sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// What the sender addressed: the room.
+    pub to: Destination,
+    /// The kind of message; `text` where the sender named none.
+    #[serde(rename = "type")]
+    pub kind: Arc<str>,
+    /// Any JSON, as the sender wrote it.
+    pub body: Arc<RawValue>,
+    /// Milliseconds since the Unix epoch.
+    pub sent_at: i64,
+}
+
+fn of_room<S: Serializer>(room: &Room, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("r:{room}"))
 }

@@ -1,24 +1,34 @@
-//! `leave`: out of a group.
+//! `leave`: a group, or a room.
 
 use conversation::Refusal;
-use serde::Deserialize;
-use serde_json::json;
-use wire::Group;
+use wire::{Code, Group, Room};
 
-use super::{Answer, Asking, answer};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Payload {
-    group: Group,
-}
+use super::{
+    Answer, Asking, answer,
+    join::{Counted, Place},
+};
 
 pub(super) fn begin(asking: Asking<'_>) -> Result<Answer, Refusal> {
-    let Payload { group } = asking.payload()?;
+    match asking.payload()? {
+        Place::Group(group) => leave_group(&asking, group),
+        Place::Room(room) => leave_room(&asking, &room),
+    }
+}
+
+fn leave_group(asking: &Asking<'_>, group: Group) -> Result<Answer, Refusal> {
     let user = asking.connection.identity.key.user.clone();
     let conversations = asking.context.conversations.clone();
     Ok(Box::pin(async move {
         let members = conversations.leave_group(&group, &user).await;
-        answer::of(members.map(|members| json!({ "members": members })))
+        answer::of(members.map(|members| Counted { members }))
     }))
+}
+
+/// What is sent to the room from now on does not reach this connection.
+fn leave_room(asking: &Asking<'_>, room: &Room) -> Result<Answer, Refusal> {
+    let Some(left) = asking.context.hub.leave_room(asking.connection, room) else {
+        return Err(Refusal::new(Code::NotMember, format!("room {room}: this connection is not in it")));
+    };
+    let counted = Counted { members: left.count(&asking.context.snapshot()) };
+    Ok(Box::pin(std::future::ready(answer::done(&counted))))
 }

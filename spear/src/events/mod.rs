@@ -6,6 +6,7 @@
 //! | `ack.rs` | `ack` |
 //! | `sync.rs` | `sync` |
 //! | `conversations.rs` | `conversations` |
+//! | `signal.rs` | `signal` |
 //! | `join.rs`, `leave.rs` | `join`, `leave` |
 //! | `members.rs` | `members` |
 //! | `refresh.rs` | `refresh` |
@@ -19,6 +20,7 @@ mod leave;
 mod members;
 mod refresh;
 mod send;
+mod signal;
 mod sync;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -45,11 +47,12 @@ pub(crate) struct Asking<'a> {
 type Handler = fn(Asking<'_>) -> Result<Answer, Refusal>;
 
 /// All events.
-const EVENTS: [(&str, Handler); 8] = [
+const EVENTS: &[(&str, Handler)] = &[
     ("send", send::begin),
     ("ack", ack::begin),
     ("sync", sync::begin),
     ("conversations", conversations::begin),
+    ("signal", signal::begin),
     ("join", join::begin),
     ("leave", leave::begin),
     ("members", members::begin),

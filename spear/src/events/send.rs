@@ -1,12 +1,12 @@
-//! `send`: a message to a user or a group.
+//! `send`: a message to a user, a group or a room.
 
 use std::sync::Arc;
 
-use conversation::{Refusal, SendRequest};
-use serde::Deserialize;
+use conversation::{Pending, Refusal, SendRequest};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::Author;
-use wire::Destination;
+use wire::{Code, Destination};
 
 use super::{Answer, Asking, answer};
 
@@ -24,7 +24,7 @@ pub(super) fn begin(asking: Asking<'_>) -> Result<Answer, Refusal> {
     let payload: Payload = asking.payload()?;
     let connection = asking.connection;
     let identity = &connection.identity;
-    let pending = asking.context.conversations.send(SendRequest {
+    let request = SendRequest {
         from: identity.key.user.clone(),
         author: Author {
             device: Some(identity.key.device.clone()),
@@ -36,13 +36,24 @@ pub(super) fn begin(asking: Asking<'_>) -> Result<Answer, Refusal> {
         kind: payload.kind,
         body: payload.body.into(),
         members_only: true,
-    });
+    };
+    let conversations = &asking.context.conversations;
+    let Destination::Room(room) = &request.to else {
+        return Ok(answered(&asking, conversations.send(request)));
+    };
+    if !connection.is_in_room(room) {
+        return Err(Refusal::new(Code::NotMember, format!("room {room}: this connection is not in it")));
+    }
+    Ok(answered(&asking, conversations.send_to_room(request)))
+}
+
+fn answered<T: Serialize + Send + 'static>(asking: &Asking<'_>, pending: Pending<T>) -> Answer {
     let counters = asking.context.hub.counters.clone();
-    Ok(Box::pin(async move {
+    Box::pin(async move {
         let outcome = pending.await;
         if outcome.is_ok() {
-            counters.stored();
+            counters.sent();
         }
         answer::of(outcome)
-    }))
+    })
 }

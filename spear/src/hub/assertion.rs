@@ -75,7 +75,8 @@ impl Hub {
             self.assert_connections(chunk).await?;
             time::sleep(PAUSE).await;
         }
-        self.interest.assert().await
+        self.interest.assert().await?;
+        self.rooms.assert().await
     }
 
     async fn assert_connections(&self, chunk: &[Arc<Connection>]) -> Result<(), StoreError> {

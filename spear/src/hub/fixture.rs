@@ -69,6 +69,22 @@ impl Outlet for Client {
 }
 
 impl Client {
+    /// One whose queue holds this many frames.
+    pub(super) fn new(room: usize) -> Arc<Self> {
+        let room = AtomicUsize::new(room);
+        Arc::new(Self { frames: Mutex::default(), room, changed: Notify::new() })
+    }
+
+    /// The payloads of one event so far.
+    pub(super) fn events(&self, name: &str) -> Vec<serde_json::Value> {
+        let payload = |text: &String| {
+            let (of, payload): (String, serde_json::Value) =
+                serde_json::from_str(text.strip_prefix('2')?).ok()?;
+            (of == name).then_some(payload)
+        };
+        self.frames.lock().iter().filter_map(payload).collect()
+    }
+
     /// Lets the client read this many more frames.
     pub(super) fn read(&self, frames: usize) {
         self.room.fetch_add(frames, Ordering::Relaxed);
@@ -154,11 +170,7 @@ impl Fixture {
         device: &str,
         room: usize,
     ) -> (Arc<Connection>, Arc<Client>) {
-        let client = Arc::new(Client {
-            frames: Mutex::default(),
-            room: AtomicUsize::new(room),
-            changed: Notify::new(),
-        });
+        let client = Client::new(room);
         let key = DeviceKey { user: user(name), device: Device::new(device).expect("a name") };
         let session = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
         let identity = Identity { key: key.clone(), session, token_expires_at: i64::MAX };

@@ -7,6 +7,8 @@
 //! | `fill.rs` | reads what is missing from the store, for those who are live |
 //! | `catch_up.rs` | reads what one connection has not got, at the speed it reads |
 //! | `groups.rs` | groups with a local member, and changes of their members |
+//! | `rooms/` | rooms: who is in them here, and which other nodes hold members |
+//! | `signals.rs` | what is not stored, to whoever is here now |
 //! | `interest.rs` | tells the store which groups this node wants hints of |
 //! | `sweep.rs` | compares everything local with the store |
 //! | `assertion.rs` | tells the store again what it may have forgotten |
@@ -20,7 +22,9 @@ mod fixture;
 mod flaky;
 mod groups;
 mod interest;
+mod rooms;
 mod sequencer;
+mod signals;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -34,13 +38,15 @@ use socket::Frame;
 use store::{Disconnect, Store};
 use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
-use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, User};
+use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, Room, User};
 
 use crate::{connection::Connection, counters::Counters};
 use interest::Interest;
+use rooms::Rooms;
 use sequencer::{Handed, Offered};
 
 pub(crate) use assertion::run as run_assertions;
+pub(crate) use rooms::{LocalRoom, run as run_rooms};
 pub(crate) use sequencer::Sequencer;
 pub(crate) use sweep::run as run_sweeps;
 
@@ -56,6 +62,7 @@ pub(crate) struct Hub {
     users: DashMap<User, LocalUser>,
     sequencers: DashMap<Conversation, Arc<Sequencer>>,
     interest: Interest,
+    rooms: Rooms,
     pages: Semaphore,
     /// The store's generation when it was last told everything; `None` before the first time.
     asserted: Mutex<Option<u64>>,
@@ -80,6 +87,7 @@ impl Hub {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             interest: Interest::new(node.clone(), store.clone()),
+            rooms: Rooms::new(node.clone(), store.clone()),
             node,
             store,
             counters,
@@ -121,9 +129,13 @@ impl Hub {
                 entry.remove();
             }
         }
-        for sequencer in connection.detach_all() {
+        let (sequencers, rooms) = connection.detach_all();
+        for sequencer in sequencers {
             sequencer.unsubscribe(connection);
             self.forget_if_unused(sequencer.conversation());
+        }
+        for room in rooms {
+            self.rooms.leave(connection, &room);
         }
     }
 
@@ -283,6 +295,9 @@ impl Hub {
             Payload::Message(hint) => self.message(&hint),
             Payload::Membership(change) => self.membership_changed(change),
             Payload::Kick(kick) => self.kick(&kick),
+            Payload::RoomMessage(hint) => self.room_message(&hint),
+            Payload::RoomMembers(counts) => self.rooms.learn(counts),
+            Payload::Signal(hint) => self.signal(&hint),
             // The probe is counted where it arrives from the relay.
             Payload::Probe(_) => {}
         }
@@ -294,4 +309,16 @@ impl LocalDelivery for Hub {
         // Together: a connection that gets several messages writes them at once.
         socket::burst(|| payloads.into_iter().for_each(|payload| self.take(payload)));
     }
+
+    fn room_nodes(&self, room: &Room) -> Vec<NodeRef> {
+        self.rooms.nodes(room)
+    }
+}
+
+/// The event of a hint about something that is stored nowhere; `None`, and a word in the log, where it is not UTF-8.
+fn frame(event: &str, json: &[u8]) -> Option<Frame> {
+    let json = std::str::from_utf8(json);
+    json.map(|json| Frame::event(event, json))
+        .inspect_err(|error| tracing::warn!(%error, event, "a hint's payload is not UTF-8: it is dropped"))
+        .ok()
 }

@@ -313,6 +313,18 @@ impl Sequencer {
         left
     }
 
+    /// Whether the user of a connection is a member now, as far as it is known here.
+    pub(super) fn is_member(&self, connection: &Connection) -> bool {
+        self.state.lock().find(connection).is_some_and(Subscriber::is_member)
+    }
+
+    /// The connections of those who are members now, as far as it is known here.
+    pub(super) fn members(&self) -> Vec<Arc<Connection>> {
+        let state = self.state.lock();
+        let members = state.subscribers.iter().filter(|subscriber| subscriber.is_member());
+        members.map(|subscriber| subscriber.connection.clone()).collect()
+    }
+
     pub(super) fn is_unused(&self) -> bool {
         self.state.lock().subscribers.is_empty()
     }
@@ -347,6 +359,15 @@ impl Subscriber {
 
     fn is_newer_than(&self, members_version: u64) -> bool {
         !matches!(self.member, Member::Always) && self.members_version > members_version
+    }
+
+    /// Of a group whose spans were read.
+    fn is_member(&self) -> bool {
+        match &self.member {
+            Member::Always => false,
+            Member::Since(_) => true,
+            Member::Spans(spans) => spans.last().is_some_and(|span| span.left_seq.is_none()),
+        }
     }
 
     fn may_have(&self, seq: u64) -> bool {
