@@ -10,6 +10,7 @@
 //! | `lanes.rs` | batches of sends: ids, append, answers, in the order of the calls |
 //! | `rooms.rs` | messages to rooms: batches of ids, nothing stored |
 //! | `signals.rs` | [`SignalRequest`]: typing and the like, nothing stored and nothing waited for |
+//! | `presence.rs` | [`Presence`]: who is online, by the starts of nodes that are in the roster |
 //! | `announce.rs` | [`Announcer`]: tells the nodes, this one without a detour |
 //! | `routes.rs` | which nodes hold members of a group, cached by version |
 //! | `membership.rs` | groups and their members, and who is told of a change |
@@ -25,6 +26,7 @@ mod lanes;
 mod limits;
 mod membership;
 mod overview;
+mod presence;
 mod refusal;
 mod rooms;
 mod routes;
@@ -36,6 +38,7 @@ pub use conversations::Conversations;
 pub use history::{HistoryPage, HistoryRequest, Reader};
 pub use limits::{JoinHistory, LimitError, Limits};
 pub use overview::{ConversationList, ConversationSummary, OverviewRequest};
+pub use presence::{Presence, PresentDevice};
 pub use refusal::Refusal;
 pub use rooms::RoomSent;
 pub use send::{Pending, SendRequest, Sent};

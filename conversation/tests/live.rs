@@ -1,4 +1,4 @@
-//! What is not stored: messages to rooms and signals; as a node does it that holds no connections of its own.
+//! What is not stored: messages to rooms, signals, presence; as a node does it that holds no connections of its own.
 
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod support;
@@ -6,10 +6,11 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use conversation::{Limits, Refusal, SignalRequest};
+use roster::Snapshot;
 use serde_json::{Value, json, value::RawValue};
 use store::{InterestChange, RoomCount};
 use support::{Fixture, request, to, user};
-use wire::{Code, Destination, Payload, Room, SignalHint};
+use wire::{Code, Destination, Incarnation, NodeRecord, NodeRef, NodeState, Payload, Role, Room, SignalHint};
 
 fn room(name: &str) -> Room {
     name.parse().expect("a name")
@@ -136,4 +137,39 @@ async fn a_signal_that_is_too_large_or_one_too_many_is_refused() {
     // Nothing is carried while this does not wait for anything.
     let refused = (0..100_000).find_map(|_| signal(&fixture, to("bob"), "1").err());
     assert_eq!(refused.expect("the queue has a bound").code, Code::Unavailable);
+}
+
+#[tokio::test]
+async fn presence_counts_only_for_the_start_of_a_node_that_is_in_the_roster() {
+    let fixture = Fixture::new(Limits::default()).await;
+    fixture.connect("bob").await;
+    let NodeRef { id, incarnation } = fixture.spear.clone();
+    let record = |incarnation| NodeRecord {
+        id: id.clone(),
+        role: Role::Spear,
+        incarnation,
+        host: String::new(),
+        port: 0,
+        public_url: String::new(),
+        admin_url: String::new(),
+        weight: 1,
+        state: NodeState::Up,
+        version: String::new(),
+        started_at: 0,
+    };
+    let users = || vec![user("nobody"), user("bob"), user("bob")];
+    let presence = async |snapshot: Snapshot| {
+        let found = fixture.conversations.presence(users(), &snapshot).await.expect("the store works");
+        assert_eq!(found.len(), 2, "each user once");
+        assert_eq!(found[&user("nobody")].last_seen_at, None);
+        found[&user("bob")].clone()
+    };
+    let here = presence(Snapshot::new([record(incarnation)])).await;
+    assert!(here.online && here.last_seen_at.is_some());
+    assert_eq!(here.devices[0].node, id);
+    for snapshot in [Snapshot::default(), Snapshot::new([record(Incarnation(incarnation.0 + 1))])] {
+        let gone = presence(snapshot).await;
+        assert!(!gone.online && gone.devices.is_empty());
+        assert_eq!(gone.last_seen_at, here.last_seen_at);
+    }
 }

@@ -16,7 +16,7 @@ pub struct Settings {
     pub socket: SocketSettings,
     /// How the spear makes sure that no message is missed.
     pub delivery: DeliverySettings,
-    /// Rooms and signals.
+    /// Rooms, signals and presence.
     pub live: LiveSettings,
     /// The most events of one connection that wait for an answer; more are refused as `rate_limited`.
     pub max_pending_events: usize,
@@ -70,6 +70,8 @@ pub struct LiveSettings {
     pub rooms: usize,
     /// The largest `body` of a signal, in bytes of its JSON.
     pub signal_bytes: usize,
+    /// The most users that one `presence` asks about.
+    pub presence_users: usize,
 }
 
 impl Settings {
@@ -115,6 +117,7 @@ impl boot::RoleSettings for Settings {
             ("delivery.register_timeout_ms", delivery.register_timeout_ms, 100),
             ("live.rooms", live.rooms as u64, 1),
             ("live.signal_bytes", live.signal_bytes as u64, 2),
+            ("live.presence_users", live.presence_users as u64, 1),
         ];
         for (key, got, least) in least {
             anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");
@@ -122,6 +125,7 @@ impl boot::RoleSettings for Settings {
         let most = [
             ("live.rooms", live.rooms, 10_000),
             ("live.signal_bytes", live.signal_bytes, 1 << 20),
+            ("live.presence_users", live.presence_users, 1_000),
         ];
         for (key, got, most) in most {
             anyhow::ensure!(got <= most, "spear.{key}: expected {most} or less, got {got}");

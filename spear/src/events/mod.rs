@@ -7,6 +7,7 @@
 //! | `sync.rs` | `sync` |
 //! | `conversations.rs` | `conversations` |
 //! | `signal.rs` | `signal` |
+//! | `presence.rs` | `presence` |
 //! | `join.rs`, `leave.rs` | `join`, `leave` |
 //! | `members.rs` | `members` |
 //! | `refresh.rs` | `refresh` |
@@ -18,6 +19,7 @@ mod conversations;
 mod join;
 mod leave;
 mod members;
+mod presence;
 mod refresh;
 mod send;
 mod signal;
@@ -53,6 +55,7 @@ const EVENTS: &[(&str, Handler)] = &[
     ("sync", sync::begin),
     ("conversations", conversations::begin),
     ("signal", signal::begin),
+    ("presence", presence::begin),
     ("join", join::begin),
     ("leave", leave::begin),
     ("members", members::begin),

@@ -1,44 +1,27 @@
 //! `/v1/users/…`: who is connected, and who may not be.
 
-use std::sync::Arc;
-
 use axum::{Json, extract::State, http::StatusCode};
 use boot::Problem;
+use conversation::Presence;
 use serde::Serialize;
 use store::{StoreError, UserPresence};
-use wire::{Code, Device, Kick, Payload, Role, User};
+use wire::{Code, Kick, Payload, User};
 
 use super::{Api, extract::Segment};
 
 #[derive(Serialize)]
-pub(super) struct Presence {
+pub(super) struct OfUser {
     user: User,
-    online: bool,
-    devices: Vec<Connected>,
-    last_seen_at: Option<i64>,
+    #[serde(flatten)]
+    presence: Presence,
 }
 
-#[derive(Serialize)]
-struct Connected {
-    device: Device,
-    node: Arc<str>,
-    since_at: i64,
-}
-
-/// A device counts while that very start of its spear is in the roster: who was on a spear that died is offline.
 pub(super) async fn presence(
     State(api): State<Api>,
     Segment(user): Segment<User>,
-) -> Result<Json<Presence>, Problem> {
-    let known = known(&api, &user).await?;
-    let snapshot = api.inner.observed.snapshot();
-    let devices: Vec<Connected> = known
-        .devices
-        .into_iter()
-        .filter(|device| snapshot.holds(Role::Spear, &device.node))
-        .map(|device| Connected { device: device.device, node: device.node.id, since_at: device.since_at })
-        .collect();
-    Ok(Json(Presence { user, online: !devices.is_empty(), devices, last_seen_at: known.last_seen_at }))
+) -> Result<Json<OfUser>, Problem> {
+    let presence = Presence::new(known(&api, &user).await?, &api.inner.observed.snapshot());
+    Ok(Json(OfUser { user, presence }))
 }
 
 /// No ticket from now on, and every connection is closed. Doing it again closes what may have slipped in.
