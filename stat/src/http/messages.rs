@@ -1,11 +1,11 @@
-//! `/v1/messages` sends, `/v1/conversations/{conversation}/messages` reads.
+//! `/v1/messages` sends, to rooms too; `/v1/conversations/{conversation}/messages` reads.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use boot::Problem;
-use conversation::{HistoryPage, HistoryRequest, Reader, SendRequest, Sent};
-use serde::Deserialize;
+use conversation::{HistoryPage, HistoryRequest, Reader, RoomSent, SendRequest, Sent};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::Author;
 use wire::{Code, Conversation, Destination, User};
@@ -38,10 +38,18 @@ pub(super) struct PageParams {
     limit: Option<usize>,
 }
 
+/// What was sent; what goes to a room is stored nowhere and has no `seq`.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Stored(Sent),
+    Live(RoomSent),
+}
+
 pub(super) async fn send(
     State(api): State<Api>,
     Body(message): Body<Message>,
-) -> Result<Json<Sent>, Problem> {
+) -> Result<Json<Answer>, Problem> {
     let from = match message.from {
         Some(from) => from,
         None => User::new(SYSTEM).map_err(|error| Problem::new(Code::BadRequest, format!("from {error}")))?,
@@ -55,7 +63,13 @@ pub(super) async fn send(
         kind: message.kind,
         body: message.body.into(),
     };
-    api.inner.conversations.send(request).await.map(Json).map_err(refused)
+    let conversations = &api.inner.conversations;
+    let sent = match request.to {
+        // A back end is in no room, and may write to all.
+        Destination::Room(_) => conversations.send_to_room(request).await.map(Answer::Live),
+        Destination::User(_) | Destination::Group(_) => conversations.send(request).await.map(Answer::Stored),
+    };
+    sent.map(Json).map_err(refused)
 }
 
 pub(super) async fn history(

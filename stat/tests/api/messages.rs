@@ -50,6 +50,18 @@ async fn the_system_writes_to_a_group_that_it_is_not_in_and_users_do_not() {
 }
 
 #[tokio::test]
+async fn a_message_to_a_room_is_handed_over_and_not_stored() {
+    let world = World::start(1).await;
+    let api = world.api(0);
+    let message = json!({"to": {"room": "lobby"}, "body": "to whoever is there"});
+    let (status, sent) = api.post("/v1/messages", message).await;
+    assert_eq!(status, 200, "{sent}");
+    assert!(sent["id"].is_string() && sent["sent_at"].is_i64(), "{sent}");
+    assert_eq!(sent.as_object().expect("an object").len(), 2, "{sent}");
+    assert_eq!(api.get("/v1/conversations/r:lobby/messages").await.0, 400);
+}
+
+#[tokio::test]
 async fn history_is_read_from_either_end() {
     let world = World::start(1).await;
     let api = world.api(0);

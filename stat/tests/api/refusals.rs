@@ -71,7 +71,7 @@ async fn what_is_not_understood_is_refused_as_a_problem() {
         api.get("/v1/nodes/stat-1/history?window=5").await,
         api.post("/v1/messages", message(json!({"colour": "red"}))).await,
         api.post("/v1/messages", message(json!({"to": {"all": true}}))).await,
-        api.post("/v1/messages", message(json!({"to": {"room": "lobby"}}))).await,
+        api.post("/v1/messages", message(json!({"to": {"room": "a b"}}))).await,
         api.post("/v1/messages", message(json!({"cid": "x".repeat(65)}))).await,
     ];
     for (number, (status, problem)) in refused.iter().enumerate() {
