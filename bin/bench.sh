@@ -11,7 +11,7 @@ works against it, and prints a table in Markdown: the median of each figure over
 many times better Phalanx is (2.00×: twice as much of what should be much, half of what should be little). Everything that
 was started is stopped at the end, also on Ctrl-C.
 
-  WORK            memory, connect, direct, group; all by default
+  WORK            memory, connect, direct, group, room; all by default
   --quick         one short round, for a look: under two minutes
   --redis         Phalanx on ZooKeeper and Redis too, a process for every node (Debian: zookeeper, redis-server)
   --socketioxide  a server on socketioxide too; it is built first
@@ -46,13 +46,13 @@ while [ $# -gt 0 ]; do
       if [ "$1" = --rounds ]; then rounds=$2; else results=$(realpath -m "$2"); fi
       shift
       ;;
-    memory | connect | direct | group) works+=("$1") ;;
+    memory | connect | direct | group | room) works+=("$1") ;;
     *) usage >&2; exit 2 ;;
   esac
   shift
 done
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || fail "--rounds $rounds: expected a number"
-[ ${#works[@]} -gt 0 ] || works=(memory connect direct group)
+[ ${#works[@]} -gt 0 ] || works=(memory connect direct group room)
 
 tell() { printf '%s\n' "$*" >&2; }
 
@@ -257,7 +257,7 @@ measure() { # WORK SERVER
       ;;
     connect) options=(--connections "$users") ;;
     direct) options=(--then-share 0.5 "${times[@]}") ;;
-    group) options=("${depths[@]}" "${times[@]}") ;;
+    group | room) options=("${depths[@]}" "${times[@]}") ;;
   esac
   for attempt in $(seq $STARTS); do
     reserve_offset

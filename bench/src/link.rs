@@ -209,6 +209,26 @@ impl Incoming {
         }
     }
 
+    /// Emits an event and waits for its acknowledgement, the JSON array of its arguments. For before [`Incoming::drive`], while
+    /// nothing else is told.
+    ///
+    /// # Errors
+    /// What the server said instead.
+    pub async fn ask(&mut self, link: &Link, name: &str, json: &str) -> anyhow::Result<Vec<u8>> {
+        let ack = link.emit(name, json);
+        link.flush_all().await?;
+        let answer = RefCell::default();
+        let answers = |packet: &Packet<'_>| match packet {
+            Packet::Ack(number, arguments) if *number == ack => {
+                answer.replace(arguments.to_vec());
+                true
+            }
+            _ => false,
+        };
+        self.expect(link, answers, "an acknowledgement").await?;
+        Ok(answer.into_inner())
+    }
+
     /// Waits for one packet; others that come before it mean that it will not come.
     async fn expect(
         &mut self,

@@ -52,6 +52,13 @@ enum Work {
         #[command(flatten)]
         options: group::Options,
     },
+    /// Sends to a room. Servers that have none take a group for it.
+    Room {
+        #[command(flatten)]
+        target: TargetOptions,
+        #[command(flatten)]
+        options: group::Options,
+    },
     /// The results of several runs side by side, as a table in Markdown.
     Table {
         /// What --results has gathered.
@@ -76,7 +83,8 @@ fn run(work: Work) -> anyhow::Result<bool> {
         Work::Memory { target, .. }
         | Work::Connect { target, .. }
         | Work::Direct { target, .. }
-        | Work::Group { target, .. } => target.clone(),
+        | Work::Group { target, .. }
+        | Work::Room { target, .. } => target.clone(),
         Work::Table { file } => {
             print!("{}", table::markdown(&read(file)?));
             return Ok(true);
@@ -89,7 +97,8 @@ fn run(work: Work) -> anyhow::Result<bool> {
             Work::Memory { options, .. } => memory::run(&bench, options).await,
             Work::Connect { options, .. } => connect::run(&bench, options).await,
             Work::Direct { options, .. } => direct::run(&bench, options).await,
-            Work::Group { options, .. } => group::run(&bench, options).await,
+            Work::Group { options, .. } => group::run(&bench, group::Audience::Group, options).await,
+            Work::Room { options, .. } => group::run(&bench, group::Audience::Room, options).await,
             Work::Table { .. } => Ok(Vec::new()),
         }
     })?;

@@ -15,6 +15,8 @@ pub enum Recipient {
     User(String),
     /// All members of a group, save the sender.
     Group(String),
+    /// Whoever is in a room, save the sender.
+    Room(String),
 }
 
 /// What is sent: the JSON of the argument of `send`. `number` counts the sender's messages from 0.
@@ -23,6 +25,7 @@ pub fn send(to: &Recipient, number: u64) -> String {
     let (kind, name) = match to {
         Recipient::User(name) => ("user", name),
         Recipient::Group(name) => ("group", name),
+        Recipient::Room(name) => ("room", name),
     };
     let body = body(number);
     format!("{{\"to\":{{\"{kind}\":\"{name}\"}},\"cid\":\"{number}\",\"body\":{body}}}")
@@ -76,6 +79,8 @@ pub struct Answer {
     pub ok: bool,
     /// Its number in the conversation, where the server gives one.
     pub seq: Option<u64>,
+    /// How many there are, after a `join`.
+    pub members: Option<u64>,
     /// Why it was not taken.
     pub error: Option<Refusal>,
 }

@@ -138,6 +138,12 @@ impl Target {
         }
     }
 
+    /// Whether it has rooms: one that has none takes the groups of a seat for rooms.
+    #[must_use]
+    pub fn has_rooms(&self) -> bool {
+        matches!(self, Self::Phalanx(_))
+    }
+
     /// Seats for so many pairs of users, each on two nodes where there is more than one.
     ///
     /// # Errors

@@ -53,10 +53,11 @@ fn text(output: &Output) -> String {
 #[test]
 fn a_server_without_faults_passes() {
     let floor = Floor::start(&[]);
-    let works: [(&str, &[&str]); 3] = [
+    let works: [(&str, &[&str]); 4] = [
         ("direct", &["--pairs", "5", "--then-share", "0.5"]),
         ("direct", &["--pairs", "5", "--rate", "500"]),
         ("group", &["--members", "20", "--in-flight", "1", "--in-flight", "4"]),
+        ("room", &["--members", "20", "--in-flight", "4"]),
     ];
     for (work, arguments) in works {
         let output = floor.bench(work, &[arguments, &SHORT].concat());

@@ -1,4 +1,4 @@
-//! One user who sends to a group, and its members.
+//! One user who sends to a group or a room, and its members.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,7 +17,7 @@ use crate::{
 /// How many events are remembered with what was read in them.
 const REMEMBERED: usize = 64;
 
-/// A group with one sender.
+/// A group or a room with one sender.
 #[derive(Debug)]
 pub struct Fan {
     sender: Rc<Link>,
@@ -39,13 +39,13 @@ struct Remembered {
 }
 
 impl Fan {
-    /// From the user `from`, connected by `sender`, to the group `group`, which has so many members beside the sender.
+    /// From the user `from`, connected by `sender`, to a group or a room that has so many members beside the sender.
     #[must_use]
-    pub fn new(sender: Rc<Link>, from: String, group: String, members: usize) -> Self {
+    pub fn new(sender: Rc<Link>, from: String, to: Recipient, members: usize) -> Self {
         Self {
             sender,
             from,
-            to: Recipient::Group(group),
+            to,
             messages: RefCell::default(),
             under_way: Cell::new(0),
             members: (0..members).map(|_| RefCell::default()).collect(),

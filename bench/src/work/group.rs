@@ -1,9 +1,11 @@
-//! Sends to a group.
+//! Sends to a group, which is stored, or to a room, which is not.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
+use anyhow::Context as _;
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
 
 use super::{
     Bench,
@@ -12,11 +14,24 @@ use super::{
     traffic::{Times, Traffic},
 };
 use crate::{
-    link::Link,
+    link::{Incoming, Link},
+    message::{Answer, Recipient},
     record::{Record, number},
 };
 
-/// Sends to a group of connected members, and counts what reaches each of them. A message is under way until all members have
+/// How long the nodes may take to know of everybody who has joined.
+const KNOWN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Whom the works send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Made before its members connect; what is sent is stored.
+    Group,
+    /// Joined by those who are connected; live only.
+    Room,
+}
+
+/// Sends to a group or a room of connected members, and counts what reaches each of them. A message is under way until all members have
 /// it. Fails where a member loses a message, or has it twice or out of order.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -31,37 +46,55 @@ pub struct Options {
     pub times: Times,
 }
 
-/// Measures sends to a group.
+/// Measures sends to a group or a room.
 ///
 /// # Errors
 /// The server does not do what it should, or its processes cannot be looked at.
-pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Vec<Record>> {
+pub async fn run(bench: &Bench, audience: Audience, options: &Options) -> anyhow::Result<Vec<Record>> {
     let mut records = Vec::new();
     for in_flight in &options.in_flight {
-        records.push(load(bench, options, *in_flight).await?);
+        records.push(load(bench, audience, options, *in_flight).await?);
     }
     Ok(records)
 }
 
-async fn load(bench: &Bench, options: &Options, in_flight: usize) -> anyhow::Result<Record> {
+async fn load(
+    bench: &Bench,
+    audience: Audience,
+    options: &Options,
+    in_flight: usize,
+) -> anyhow::Result<Record> {
     let prefix = bench.name(&format!("f{in_flight}"));
     let users: Vec<String> = (0..=options.members).map(|number| format!("{prefix}-{number}")).collect();
-    let group = format!("{prefix}-group");
-    bench.say(&format!("connecting a group of {}", users.len()));
-    bench.target.make_group(&group, &users).await?;
-    let groups = [group.clone()];
+    let name = format!("{prefix}-{}", audience.word());
+    bench.say(&format!("connecting a {} of {}", audience.word(), users.len()));
+    let in_room = audience == Audience::Room && bench.target.has_rooms();
+    if audience == Audience::Group {
+        bench.target.make_group(&name, &users).await?;
+    }
+    let groups = [name.clone()];
     let mut connected: Vec<_> = stream::iter(users.iter().enumerate())
         .map(async |(turn, user)| {
             let seat = bench.target.seat(user, &groups, turn).await?;
-            anyhow::Ok((Link::connect(&seat).await?, user.clone()))
+            let (link, mut incoming) = Link::connect(&seat).await?;
+            if in_room {
+                join(&link, &mut incoming, &name).await?;
+            }
+            anyhow::Ok(((link, incoming), user.clone()))
         })
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
 
-    let Some(((sender, sender_incoming), from)) = connected.pop() else { anyhow::bail!("nobody is there") };
+    let Some(((sender, mut sender_incoming), from)) = connected.pop() else {
+        anyhow::bail!("nobody is there")
+    };
+    if in_room {
+        everybody(&sender, &mut sender_incoming, &name, users.len() as u64).await?;
+    }
+    let to = if in_room { Recipient::Room(name) } else { Recipient::Group(name) };
     let traffic = Rc::new(Traffic::new(&options.times));
-    let fan = Rc::new(Fan::new(sender.clone(), from, group, options.members));
+    let fan = Rc::new(Fan::new(sender.clone(), from, to, options.members));
     let mut tasks = tokio::task::JoinSet::new();
     let (heard, seen) = (fan.clone(), traffic.clone());
     tasks.spawn_local(async move {
@@ -79,8 +112,37 @@ async fn load(bench: &Bench, options: &Options, in_flight: usize) -> anyhow::Res
     let stretch = traffic.measure(bench).await?;
     traffic.drain(fan.sent(), fan.sent() * options.members as u64, &options.times).await;
 
-    let title = format!("group of {}, {in_flight} in flight", number(options.members as f64));
+    let members = number(options.members as f64);
+    let title = format!("{} of {members}, {in_flight} in flight", audience.word());
     let mut record = Record::new(title, &bench.label);
     traffic.report(&mut record, "deliveries", &stretch, fan.sent(), fan.faults());
     Ok(record)
+}
+
+impl Audience {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Room => "room",
+        }
+    }
+}
+
+/// Joins a room; answers how many are in it, as far as the node knows.
+async fn join(link: &Link, incoming: &mut Incoming, room: &str) -> anyhow::Result<u64> {
+    let answer = incoming.ask(link, "join", &json!({ "room": room }).to_string()).await?;
+    let answer = Answer::read(&answer).context("the answer to `join`")?;
+    answer.members.with_context(|| format!("`join` is refused: {:?}", answer.error))
+}
+
+/// Waits until the sender's node knows where all members are.
+async fn everybody(link: &Link, incoming: &mut Incoming, room: &str, members: u64) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(50);
+    let known = async {
+        while join(link, incoming, room).await? < members {
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(KNOWN_WITHIN, known).await.context("the node does not learn of all members")?
 }

@@ -8,7 +8,7 @@
 //! | `memory.rs` | memory of idle connections |
 //! | `connect.rs` | new connections |
 //! | `direct.rs`, `pair.rs` | sends between two users |
-//! | `group.rs`, `fan.rs` | sends to a group |
+//! | `group.rs`, `fan.rs` | sends to a group or a room |
 
 pub mod bench;
 pub mod connect;
