@@ -1,5 +1,5 @@
 // Given a relay between the spears that loses, repeats, delays and reorders hints, when users write to one another, then every
-// message comes live, in order and without holes, also when it was the last hint that was lost.
+// stored message comes live, in order and without holes, also when it was the last hint that was lost.
 
 import assert from 'node:assert/strict';
 import { suite as describe, test } from 'node:test';
@@ -7,6 +7,7 @@ import { suite as describe, test } from 'node:test';
 import { Client, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
 import { assertInOrder } from '../support/ledger.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
+import { until } from '../support/wait.mjs';
 
 // Sweeps are made frequent, so that the tests need not wait for them long. What they find is the same.
 const SWEEPS = {
@@ -73,6 +74,22 @@ for (const [what, faults] of Object.entries(FAULTS)) {
         assertInOrder(member);
         assert.equal(member.messages.length, 75, 'each once, none of their own');
       }
+    });
+
+    test('nodes learn where the members of a room are; what comes of its messages comes once', async () => {
+      const [alice, bob] = await pair();
+      const room = unique('r');
+      const counts = (member, count) =>
+        until(async () => (await member.must('join', { room })).members === count, BUDGET_MS, `${count} members`);
+      for (const member of [alice, bob]) await member.must('join', { room });
+      for (const member of [alice, bob]) await counts(member, 2);
+      await Promise.all(numbers(50).map((body) => alice.must('send', { to: { room }, body })));
+      // Rooms are live only: what is lost is lost.
+      if (faults.DROP_EVERY !== '1') await until(() => bob.messages.length > 0, BUDGET_MS, 'something comes');
+      bob.close();
+      await counts(alice, 1);
+      const ids = bob.messages.map((message) => message.id);
+      assert.equal(new Set(ids).size, ids.length, 'nothing comes twice');
     });
   });
 }
