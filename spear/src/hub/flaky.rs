@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
     Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal, MemberPage,
-    MembersChanged, Messages, Page, PageRequest, Report, Reports, RoomCount, RoomHolder, SqliteOptions, SqliteStore, StoreError,
-    UserGroup, UserPresence,
+    MembersChanged, Messages, Page, PageRequest, Report, Reports, RoomCount, RoomHolder, SqliteOptions,
+    SqliteStore, StoreError, UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};
