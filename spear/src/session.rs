@@ -271,7 +271,7 @@ impl Session {
         context.hub.remove(&self.connection);
         context.cursors.write(std::slice::from_ref(&self.connection)).await;
         let key = self.connection.identity.key.clone();
-        let disconnect = Disconnect { key, epoch: self.connection.epoch() };
+        let disconnect = Disconnect { key, epoch: self.connection.epoch(), received: false };
         if let Err(error) = context.hub.store.disconnect(vec![disconnect.clone()]).await {
             tracing::warn!(%error, user = %disconnect.key.user, "a disconnection is noted later");
             context.hub.end_later(disconnect);

@@ -39,6 +39,9 @@ pub struct Connected {
     pub since_at: i64,
     /// The node that held the device until now, and its epoch there, if it was not released.
     pub previous: Option<(NodeRef, u64)>,
+    /// Changes from before this time were given to the device: when its last connection ended that is known to have given it
+    /// everything, or when it first connected. By the store's clock, milliseconds since the Unix epoch.
+    pub away_since: i64,
 }
 
 /// A connection that a node holds, as [`Devices::connect`] answered it.
@@ -61,6 +64,8 @@ pub struct Disconnect {
     pub key: DeviceKey,
     /// The epoch of the connection that ends; a newer one stays.
     pub epoch: u64,
+    /// Whether the connection has given the device everything until now: then [`Connected::away_since`] moves.
+    pub received: bool,
 }
 
 /// A device holds everything of a conversation up to `seq`.

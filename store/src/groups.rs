@@ -85,6 +85,8 @@ pub struct UserGroup {
     pub last_seq: u64,
     /// The group's members version, read together with the spans.
     pub members_version: u64,
+    /// The last place of the group's change log, 0 where it is empty.
+    pub rev: u64,
 }
 
 impl UserGroup {

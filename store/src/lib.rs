@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lib.rs` | [`Store`], [`StoreError`] |
 //! | `messages.rs` | [`Messages`]: append in batches, pages, heads, inboxes |
+//! | `changes.rs` | [`Changes`]: read marks, recalled messages, and a log of both |
 //! | `groups.rs` | [`Groups`]: groups, members and their spans |
 //! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
 //! | `bans.rs` | [`Bans`]: users who may not connect |
@@ -16,6 +17,7 @@
 //! wait for durability. What a method has answered is durable, unless its doc says otherwise.
 
 mod bans;
+mod changes;
 mod devices;
 mod groups;
 mod messages;
@@ -26,6 +28,10 @@ mod sqlite;
 pub mod conformance;
 
 pub use bans::Bans;
+pub use changes::{
+    CHANGES_KEPT, ChangeList, Changes, Logged, LoggedChange, MarkRead, MarkRefusal, Marked, Recall,
+    RecallDone, RecallRefusal,
+};
 pub use devices::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, Held,
     InterestChange, RoomCount, RoomHolder, UserPresence,
@@ -39,8 +45,8 @@ pub use reports::{Report, Reports};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Everything that is kept.
-pub trait Store: Messages + Groups + Devices + Bans + Reports {}
-impl<T: Messages + Groups + Devices + Bans + Reports> Store for T {}
+pub trait Store: Messages + Changes + Groups + Devices + Bans + Reports {}
+impl<T: Messages + Changes + Groups + Devices + Bans + Reports> Store for T {}
 
 /// Why the store could not do a whole call. Single refusals within a batch have types of their own.
 #[derive(Debug, thiserror::Error)]

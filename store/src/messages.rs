@@ -118,6 +118,8 @@ pub struct Page {
     pub last_seq: u64,
     /// The lowest `seq` that retention has left; 1 where nothing was trimmed.
     pub first_seq: u64,
+    /// The last place of the conversation's change log when this was read, 0 where it is empty.
+    pub rev: u64,
 }
 
 /// How far a conversation has come.
@@ -129,13 +131,15 @@ pub struct Head {
     pub members_version: u64,
     /// When the last message was sent, 0 where there is none.
     pub last_at: i64,
+    /// The last place of its change log, 0 where it is empty.
+    pub rev: u64,
 }
 
 /// What a user has: their direct conversations and their groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inbox {
-    /// Grows with each message in a direct conversation and with each change of the user's groups; now and then without
-    /// one. Never newer than what is read with it.
+    /// Grows with each message and each logged change in a direct conversation and with each change of the user's groups; now
+    /// and then without one. Never newer than what is read with it.
     pub version: u64,
     /// Direct conversations with their last `seq`.
     pub direct: Vec<(Conversation, u64)>,

@@ -135,7 +135,7 @@ async fn what_no_replica_confirms_is_neither_acknowledged_nor_read() {
     let no_more = InterestChange { group: group("g"), interested: false };
     let answer = store.set_interest(&node("spear-1", 1), vec![no_more]).await;
     assert!(is_unavailable(&answer), "{answer:?}");
-    let end = Disconnect { key: phone.clone(), epoch: held.epoch };
+    let end = Disconnect { key: phone.clone(), epoch: held.epoch, received: false };
     assert!(is_unavailable(&store.disconnect(vec![end]).await));
     let hasty = open(&RedisOptions { wait: None, ..options });
     assert_eq!(read(&hasty, all()).await, [1, 2, 3], "one who does not wait sees it");

@@ -7,12 +7,14 @@
 //! | `message_id.rs` | `MessageId`: a 64-bit snowflake, a decimal string in JSON |
 //! | `message.rs` | `Message`, `RoomMessage`: what is stored and what a client is given |
 //! | `node.rs` | `Role`, `NodeRef`, `NodeRecord`: who takes part in the cluster |
+//! | `change.rs` | `Change`: what happened to a conversation beside new messages |
 //! | `code.rs` | `Code`: why something was refused, for clients and back ends |
 //! | `hint.rs` | `Hint`: what travels over the relay |
 //! | `ticket.rs` | `TicketClaims`, `TicketKey`, `TicketKeys`: what lets one connection onto one spear |
 //! | `time.rs` | milliseconds since the Unix epoch |
 //! | `proto/` (beside `src/`) | the protobuf files: `proto::idgen`, `proto::stat`, `proto::relay` |
 
+mod change;
 mod code;
 mod conversation;
 mod hint;
@@ -23,6 +25,7 @@ mod node;
 mod ticket;
 pub mod time;
 
+pub use change::Change;
 pub use code::Code;
 pub use conversation::{Conversation, ConversationError};
 pub use hint::{

@@ -41,10 +41,13 @@ pub struct Message {
     /// The kind of message; `text` where the sender named none.
     #[serde(rename = "type")]
     pub kind: Arc<str>,
-    /// Any JSON, as the sender wrote it.
+    /// Any JSON, as the sender wrote it; `null` once it was recalled.
     pub body: Arc<RawValue>,
     /// Milliseconds since the Unix epoch; never decreases with `seq`.
     pub sent_at: i64,
+    /// When its sender took it back, milliseconds since the Unix epoch: then only its place is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recalled_at: Option<i64>,
     /// The session that sent it, 0 for a back end. Not part of the event.
     #[serde(skip)]
     pub origin_session: u64,

@@ -91,7 +91,7 @@ impl Hub {
                 connection.kick("replaced");
             } else if !self.holds(connection) {
                 // Its end may have been noted before it was told; ending it twice does no harm.
-                ended.push(Disconnect { key: held.key, epoch: held.epoch });
+                ended.push(Disconnect { key: held.key, epoch: held.epoch, received: false });
             }
         }
         if let Err(error) = self.store.disconnect(ended.clone()).await {
@@ -206,7 +206,8 @@ mod tests {
         let (bob, _) = fixture.connect("bob", "phone", PLENTY).await;
         fixture.hub.tell_again().await.expect("told");
         fixture.hub.remove(&bob);
-        fixture.hub.end_later(Disconnect { key: bob.identity.key.clone(), epoch: bob.epoch() });
+        let ended = Disconnect { key: bob.identity.key.clone(), epoch: bob.epoch(), received: false };
+        fixture.hub.end_later(ended);
         fixture.flaky.fail(Some("disconnect"));
         assert!(fixture.hub.tell_again().await.is_err());
         assert_eq!(presence(&fixture, "bob").await.devices.len(), 1);

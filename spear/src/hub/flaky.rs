@@ -8,10 +8,10 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
-    Append, AppendRefusal, Appended, Bans, Connect, Connected, CursorMove, Cursors, DeviceKey, Devices,
-    Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal, MemberPage,
-    MembersChanged, Messages, Page, PageRequest, Report, Reports, RoomCount, RoomHolder, SqliteOptions,
-    SqliteStore, StoreError, UserGroup, UserPresence,
+    Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Connect, Connected, CursorMove, Cursors,
+    DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal, MarkRead,
+    MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Recall, RecallDone,
+    RecallRefusal, Report, Reports, RoomCount, RoomHolder, SqliteOptions, SqliteStore, StoreError, UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};
@@ -84,6 +84,12 @@ pass_on! {
         fn inbox_versions(users: Vec<User>) -> Vec<u64>;
         fn inbox_sizes(users: Vec<User>) -> Vec<u64>;
         fn read_seqs(of: Vec<(User, Conversation)>) -> Vec<u64>;
+    }
+    Changes {
+        fn mark_read(batch: Vec<MarkRead>) -> Vec<Result<Marked, MarkRefusal>>;
+        fn recall(recall: Recall) -> Result<RecallDone, RecallRefusal>;
+        fn changes(after: Vec<(Conversation, u64)>) -> Vec<ChangeList>;
+        fn changed_since(user: &User, rev: u64) -> Vec<(Conversation, u64)>;
     }
     Groups {
         fn put_group(record: GroupRecord) -> bool;

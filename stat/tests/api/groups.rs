@@ -105,7 +105,7 @@ async fn statistics_count_members_those_online_and_the_messages_of_a_minute() {
     assert_eq!(api.get("/v1/groups/team/stats").await, (200, some));
 
     for (name, connected) in ["phone", "pad"].into_iter().zip(connected) {
-        let end = Disconnect { key: device("alice", name), epoch: connected.epoch };
+        let end = Disconnect { key: device("alice", name), epoch: connected.epoch, received: false };
         world.cluster.store.disconnect(vec![end]).await.expect("the store works");
     }
     assert_eq!(api.get("/v1/groups/team/stats").await.1["online"], 0);

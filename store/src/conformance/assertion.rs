@@ -48,7 +48,7 @@ pub async fn a_connection_that_was_forgotten_is_registered_again(place: &impl Pl
     append_all(&store, vec![to_user("b", "a"), to_user("b", "a")]).await;
     let first = connect(&store, &phone, &here).await;
     store
-        .disconnect(vec![Disconnect { key: phone.clone(), epoch: first.epoch }])
+        .disconnect(vec![Disconnect { key: phone.clone(), epoch: first.epoch, received: false }])
         .await
         .expect("the store works");
     assert!(assert_held(&store, &here, held(&phone, &first)).await);
@@ -82,7 +82,7 @@ pub async fn a_connection_that_was_replaced_does_not_come_back(place: &impl Plac
     let both = vec![held(&phone, &new), held(&phone, &old)];
     assert_eq!(store.assert_presence(&two, both).await.expect("the store works"), [true, false]);
     store
-        .disconnect(vec![Disconnect { key: phone.clone(), epoch: new.epoch }])
+        .disconnect(vec![Disconnect { key: phone.clone(), epoch: new.epoch, received: false }])
         .await
         .expect("the store works");
     assert!(!assert_held(&store, &one, held(&phone, &old)).await);

@@ -10,7 +10,10 @@ async fn presence(store: &impl Store, name: &str) -> UserPresence {
 }
 
 async fn disconnect(store: &impl Store, key: &DeviceKey, epoch: u64) {
-    store.disconnect(vec![Disconnect { key: key.clone(), epoch }]).await.expect("the store works");
+    store
+        .disconnect(vec![Disconnect { key: key.clone(), epoch, received: false }])
+        .await
+        .expect("the store works");
 }
 
 fn places(presence: &UserPresence) -> Vec<(&str, &str)> {
@@ -149,4 +152,35 @@ pub async fn concurrent_connections_get_different_epochs(place: &impl Place) {
     let held = presence(&*store, "a").await.devices;
     assert_eq!(held.len(), 1);
     assert_eq!(Some(&held[0].node), answers.last().map(|answer| &answer.1));
+}
+
+/// From when it first connected; a connection moves that when it ends and says that it has given everything.
+pub async fn a_device_has_missed_what_came_since_it_had_everything(place: &impl Place) {
+    let here = node("spear-1", 1);
+    let phone = key("a", "phone");
+    let end = |epoch, received| vec![Disconnect { key: phone.clone(), epoch, received }];
+    let later = {
+        let store = place.open().await;
+        let first = connect(&store, &phone, &here).await;
+        assert_eq!(first.away_since, first.since_at, "it is new");
+        let second = connect(&store, &phone, &here).await;
+        assert_eq!(second.away_since, first.away_since, "nobody has said that the first one ended");
+        store.disconnect(end(second.epoch, false)).await.expect("the store works");
+        let third = connect(&store, &phone, &here).await;
+        assert_eq!(third.away_since, first.away_since, "the second one has not given everything");
+        let before = append(&store, to_user("b", "a")).await.message.sent_at;
+        store.disconnect(end(second.epoch, true)).await.expect("the store works");
+        store.disconnect(end(third.epoch, true)).await.expect("the store works");
+        let after = append(&store, to_user("b", "a")).await.message.sent_at;
+        let fourth = connect(&store, &phone, &here).await;
+        let away = fourth.away_since;
+        assert!(before <= away && away <= after, "{before} {away} {after}");
+        store.disconnect(end(third.epoch, true)).await.expect("the store works");
+        assert_eq!(connect(&store, &phone, &here).await.away_since, away, "an older one ends nothing");
+        let pad = connect(&store, &key("a", "pad"), &here).await;
+        assert_eq!(pad.away_since, pad.since_at);
+        away
+    };
+    let store = place.open().await;
+    assert_eq!(connect(&store, &phone, &here).await.away_since, later, "it is kept");
 }

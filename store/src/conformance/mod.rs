@@ -9,6 +9,8 @@
 //! | `groups.rs`, `members.rs` | settings; spans, also while others write |
 //! | `pages.rs` | reading, finding by time |
 //! | `inboxes.rs` | inboxes, their versions, read marks |
+//! | `marks.rs` | read marks, the log of changes |
+//! | `recalls.rs` | recalled messages |
 //! | `connections.rs` | epochs and presence |
 //! | `assertion.rs` | presence that is said again |
 //! | `cursors.rs` | what a device has confirmed |
@@ -32,9 +34,11 @@ pub mod duplicates;
 pub mod durability;
 pub mod groups;
 pub mod inboxes;
+pub mod marks;
 pub mod members;
 pub mod order;
 pub mod pages;
+pub mod recalls;
 pub mod refusals;
 pub mod reports;
 pub mod rooms;
@@ -134,6 +138,36 @@ macro_rules! conformance {
         );
         $crate::conformance_theme!(
             $place,
+            marks {
+                a_read_mark_only_goes_forwards,
+                marks_of_one_batch_are_set_by_themselves,
+                of_a_group_one_reads_what_was_sent_while_one_was_a_member,
+                a_large_group_logs_no_reading,
+                the_log_tells_what_came_after_a_place,
+                places_in_the_log_are_about_the_time,
+                changed_conversations_are_found,
+                a_logged_reading_bumps_inboxes,
+                a_change_names_whom_to_tell,
+                concurrent_marks_move_once,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            recalls {
+                a_recalled_message_is_a_tombstone,
+                pages_hold_tombstones_in_their_places,
+                a_conversation_may_be_recalled_as_a_whole,
+                only_its_sender_recalls_a_message_and_only_for_a_while,
+                an_older_connection_may_not_recall,
+                recalling_again_is_the_same,
+                a_repetition_of_a_recalled_message_is_known,
+                a_time_leads_to_a_tombstone,
+                the_log_has_a_bound,
+                tombstones_and_the_log_are_there_again,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
             connections {
                 epochs_grow_with_each_connection,
                 a_further_device_is_born_when_it_first_connects,
@@ -142,6 +176,7 @@ macro_rules! conformance {
                 a_new_start_of_a_node_ends_what_the_old_one_held,
                 a_late_call_of_an_old_start_holds_nothing,
                 concurrent_connections_get_different_epochs,
+                a_device_has_missed_what_came_since_it_had_everything,
             }
         );
         $crate::conformance_theme!(

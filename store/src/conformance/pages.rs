@@ -159,9 +159,9 @@ pub async fn heads_tell_how_far_it_has_come(place: &impl Place) {
     assert_eq!(
         heads,
         [
-            Head { last_seq: 2, members_version: version, last_at: group_at },
-            Head { last_seq: 0, members_version: 0, last_at: 0 },
-            Head { last_seq: 1, members_version: 0, last_at: direct_at },
+            Head { last_seq: 2, members_version: version, last_at: group_at, rev: 0 },
+            Head { last_seq: 0, members_version: 0, last_at: 0, rev: 0 },
+            Head { last_seq: 1, members_version: 0, last_at: direct_at, rev: 0 },
         ]
     );
 }

@@ -49,7 +49,7 @@ pub async fn a_direct_message_goes_to_the_nodes_of_both(place: &impl Place) {
     assert_eq!(nodes(append(&store, to_user("a", "a")).await), [one.clone(), two.clone()]);
     assert_eq!(nodes(append(&store, to_user("c", "c")).await), [three]);
     store
-        .disconnect(vec![Disconnect { key: key("a", "pad"), epoch: pad.epoch }])
+        .disconnect(vec![Disconnect { key: key("a", "pad"), epoch: pad.epoch, received: false }])
         .await
         .expect("the store works");
     assert_eq!(nodes(append(&store, to_user("a", "a")).await), [one]);

@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use wire::{Conversation, Destination, Device, Group, Incarnation, Message, MessageId, NodeRef, User};
 
 use crate::{
-    Append, AppendRefusal, Appended, Author, Connect, Connected, DeviceKey, Direction, GroupRecord, Inbox,
-    Page, PageRequest, Store, UserGroup,
+    Append, AppendRefusal, Appended, Author, ChangeList, Connect, Connected, DeviceKey, Direction,
+    GroupRecord, Inbox, Page, PageRequest, Recall, RecallDone, RecallRefusal, Store, UserGroup,
 };
 
 /// The traits whose methods the cases call.
-pub use crate::{Devices, Groups, Messages};
+pub use crate::{Changes, Devices, Groups, Messages};
 
 /// The most messages that one page may hold.
 pub const MANY: usize = 1_000;
@@ -152,6 +152,34 @@ pub async fn connect(store: &impl Store, key: &DeviceKey, node: &NodeRef) -> Con
     let mut answers = store.connect(batch).await.expect("the store works");
     assert_eq!(answers.len(), 1, "one answer a connection");
     answers.remove(0)
+}
+
+/// A back end's request to recall a message within an hour.
+pub fn recall_of(name: &str, conversation: &Conversation, seq: u64) -> Recall {
+    Recall {
+        conversation: conversation.clone(),
+        seq,
+        user: user(name),
+        author: Author { device: None, epoch: 0, session: 0 },
+        window_ms: 3_600_000,
+    }
+}
+
+/// Recalls a message.
+pub async fn recall(
+    store: &impl Store,
+    name: &str,
+    conversation: &Conversation,
+    seq: u64,
+) -> Result<RecallDone, RecallRefusal> {
+    store.recall(recall_of(name, conversation, seq)).await.expect("the store works")
+}
+
+/// A conversation's change log after a place.
+pub async fn changes(store: &impl Store, conversation: &Conversation, after: u64) -> ChangeList {
+    let mut lists = store.changes(vec![(conversation.clone(), after)]).await.expect("the store works");
+    assert_eq!(lists.len(), 1, "one list a conversation");
+    lists.remove(0)
 }
 
 /// All of a conversation, ascending, in as many pages as it takes.

@@ -1,12 +1,12 @@
--- After version.lua, live.lua and head.lua: appends messages to conversations of one shard. Each message is taken or
+-- After version.lua, live.lua, head.lua and tomb.lua: appends messages to conversations of one shard. Each message is taken or
 -- refused by itself; whatever is written of it is written at once, so that an error in the middle leaves nothing half.
 --
 -- This is the road of every message, so it makes few calls, few tables and few texts.
 --
 -- First keys: clock, starts. First argument: how long a cid is remembered, milliseconds. Then, a conversation:
---   direct  keys: conv, log, sent0, sent1, then for each inbox to be bumped: inbox, presence
+--   direct  keys: conv, log, tomb, sent0, sent1, then for each inbox to be bumped: inbox, presence
 --           arguments: how many inboxes (0 to 2), how many messages, the name
---   group   keys: conv, log, sent0, sent1, read, member, interest, starts
+--   group   keys: conv, log, tomb, sent0, sent1, read, member, interest, starts
 --           arguments: g, how many messages
 -- and a message:
 --   keys: the sender's `device`, where the epoch is to be compared here
@@ -26,14 +26,13 @@ local now_text = text(now)
 local today = math.floor(now / retention)
 
 -- Of the conversation at hand.
-local conv, log
+local conv, log, tomb
 local sent = {}
 local seq, at, max_high, max_low, day, old
 local members, read, exists
 
 local function entry_at(place)
-  place = text(place)
-  return call('XRANGE', log, place, place)[1]
+  return entry_of(log, tomb, text(place))
 end
 
 local function id_of(entry)
@@ -180,8 +179,8 @@ end
 local answers, answer = {}, 0
 while argument <= #ARGV do
   local kind, count = ARGV[argument], tonumber(ARGV[argument + 1])
-  conv, log, sent[0], sent[1] = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
-  key, argument = key + 4, argument + 2
+  conv, log, tomb, sent[0], sent[1] = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
+  key, argument = key + 5, argument + 2
   local place = answer + 1
   answer = answer + 3
   answers[place], answers[place + 1] = 0, 0

@@ -64,13 +64,17 @@ impl RedisStore {
         }
         // Epochs are in the users' partitions, out of the script's reach in a cluster. To look before appending is as
         // good: a connection that is replaced while its message is on the way might as well have been a bit faster.
-        let epochs = if self.is_cluster() { Some(self.epochs(&batch).await?) } else { None };
+        let epochs = if self.is_cluster() {
+            Some(self.epochs(batch.iter().filter_map(device).collect()).await?)
+        } else {
+            None
+        };
         let mut items = Vec::with_capacity(runs.len());
         for run in &runs {
             items.push(self.item(run, &batch, epochs.as_ref())?);
         }
         let retention = number(u64::try_from(self.options.cid_retention.as_millis()).unwrap_or(u64::MAX));
-        let script = super::script!("version.lua", "live.lua", "head.lua", "append.lua");
+        let script = super::script!("version.lua", "live.lua", "head.lua", "tomb.lua", "append.lua");
         let shards = self.inbox_shards(script, &[retention], items);
         let answers = self.write(shards.calls).await?;
         let mut ran: Vec<Option<Ran>> = runs.iter().map(|_| None).collect();
@@ -89,9 +93,11 @@ impl RedisStore {
         settle(batch, runs, ran)
     }
 
-    /// The epochs of the authors' devices; a device that never connected has none.
-    async fn epochs(&self, batch: &[Append]) -> Result<HashMap<DeviceKey, u64>, StoreError> {
-        let devices: BTreeSet<DeviceKey> = batch.iter().filter_map(device).collect();
+    /// The epochs of devices; one that never connected has none.
+    pub(super) async fn epochs(
+        &self,
+        devices: BTreeSet<DeviceKey>,
+    ) -> Result<HashMap<DeviceKey, u64>, StoreError> {
         let calls = devices
             .iter()
             .map(|key| {
@@ -120,7 +126,7 @@ impl RedisStore {
     ) -> Result<Item<'a>, StoreError> {
         let of = &run.keys;
         let [even, odd] = of.sent();
-        let mut keys = vec![of.conv(), of.log(), even, odd];
+        let mut keys = vec![of.conv(), of.log(), of.tomb(), even, odd];
         let mut arguments: Vec<Argument<'a>> = Vec::with_capacity(3 + 5 * run.places.len());
         let count = number(run.places.len() as u64);
         let conversation = &batch[run.places[0]].conversation;
@@ -287,6 +293,7 @@ fn message(append: Append, seq: u64, sent_at: i64) -> Message {
         kind: append.kind,
         body: append.body,
         sent_at,
+        recalled_at: None,
         origin_session: append.author.session,
     }
 }

@@ -1,11 +1,14 @@
 -- After version.lua, live.lua and seen.lua: connects devices of users of one shard.
--- Keys, a connection: device, presence, starts. Arguments, a connection: the device, the node's incarnation, the node.
--- Answers, a connection: its epoch, born_at, whether the device was known, the time now, the entry of whoever held it.
+-- Keys, a connection: device, presence, starts, away. Arguments, a connection: the device, the node's incarnation, the node.
+-- Answers, a connection: its epoch, born_at, whether the device was known, the time now, the entry of whoever held it,
+-- since when it was away.
 
 local answers = {}
-for key = 1, #KEYS, 3 do
-  local devices, presence, starts = KEYS[key], KEYS[key + 1], KEYS[key + 2]
-  local device, incarnation, node = ARGV[key], ARGV[key + 1], ARGV[key + 2]
+local argument = 1
+for key = 1, #KEYS, 4 do
+  local devices, presence, starts, away = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
+  local device, incarnation, node = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
+  argument = argument + 3
   local known = call('HGET', devices, device)
   local epoch, born_at = 0, '0'
   if known then
@@ -23,6 +26,12 @@ for key = 1, #KEYS, 3 do
   see(devices, now)
   -- Also where the node's start is dead by now: whoever reads it passes it over.
   call('HSET', presence, device, table.concat({incarnation, text(now), epoch, node}, ' '))
-  answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held}
+  -- A device from before there was a change log has nothing here.
+  local away_since = known and (call('HGET', away, device) or '0')
+  if not away_since then
+    away_since = text(now)
+    call('HSET', away, device, away_since)
+  end
+  answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held, away_since}
 end
 return answers

@@ -41,7 +41,7 @@ impl Devices for RedisStore {
         let items = batch.iter().map(|Connect { key, node }| {
             let of = self.keys.user(&key.user);
             Item {
-                keys: vec![of.device(), of.presence(), of.partition.starts()],
+                keys: vec![of.device(), of.presence(), of.partition.starts(), of.away()],
                 arguments: vec![text(key.device.as_str()), number(node.incarnation.0), text(&node.id)],
                 partition: of.partition,
             }
@@ -52,11 +52,11 @@ impl Devices for RedisStore {
     }
 
     async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {
-        let items = batch.iter().map(|Disconnect { key, epoch }| {
+        let items = batch.iter().map(|Disconnect { key, epoch, received }| {
             let of = self.keys.user(&key.user);
             Item {
-                keys: vec![of.device(), of.presence()],
-                arguments: vec![text(key.device.as_str()), number(*epoch)],
+                keys: vec![of.device(), of.presence(), of.away()],
+                arguments: vec![text(key.device.as_str()), number(*epoch), number(u64::from(*received))],
                 partition: of.partition,
             }
         });
@@ -138,5 +138,6 @@ fn connected(answer: Value) -> Result<Connected, StoreError> {
     let previous = held.as_deref().map(str::parse::<Entry>).transpose();
     let previous = previous.map_err(|error| unreadable("a connection", &error))?;
     let previous = previous.map(|entry| (entry.node, entry.epoch));
-    Ok(Connected { epoch, born_at, known, since_at, previous })
+    let away_since = values::signed(next()?)?;
+    Ok(Connected { epoch, born_at, known, since_at, previous, away_since })
 }

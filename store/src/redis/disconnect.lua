@@ -1,10 +1,18 @@
 -- After version.lua and seen.lua: ends connections of users of one shard.
--- Keys, a connection: device, presence. Arguments, a connection: the device, the epoch.
+-- Keys, a connection: device, presence, away. Arguments, a connection: the device, the epoch, 1 where it has given the
+-- device everything until now.
 
-for key = 1, #KEYS, 2 do
-  local held = call('HGET', KEYS[key + 1], ARGV[key])
-  if held and string.match(held, '^%d+ %d+ (%d+) ') == ARGV[key + 1] then
-    call('HDEL', KEYS[key + 1], ARGV[key])
+local argument = 1
+for key = 1, #KEYS, 3 do
+  local device, epoch = ARGV[argument], ARGV[argument + 1]
+  local received = ARGV[argument + 2] == '1'
+  argument = argument + 3
+  local held = call('HGET', KEYS[key + 1], device)
+  if held and string.match(held, '^%d+ %d+ (%d+) ') == epoch then
+    call('HDEL', KEYS[key + 1], device)
     see(KEYS[key], now)
+    if received then
+      call('HSET', KEYS[key + 2], device, text(now))
+    end
   end
 end

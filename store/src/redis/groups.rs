@@ -163,9 +163,10 @@ fn membership(group: Group, answer: Value) -> Result<UserGroup, StoreError> {
     let mut answer = values::list(answer)?.into_iter();
     let last_seq = values::unsigned(values::next(&mut answer)?)?;
     let members_version = values::unsigned(values::next(&mut answer)?)?;
+    let rev = values::unsigned(values::next(&mut answer)?)?;
     let spans = values::optional(values::next(&mut answer)?, values::text)?;
     let spans = spans.unwrap_or_default().split_ascii_whitespace().map(span).collect::<Result<_, _>>()?;
-    Ok(UserGroup { group, spans, last_seq, members_version })
+    Ok(UserGroup { group, spans, last_seq, members_version, rev })
 }
 
 /// `1-4`, or `9-` while it is open.

@@ -7,7 +7,9 @@
 //! | key | type | holds |
 //! |---|---|---|
 //! | `conv:<conversation>` | hash | the head of a conversation, and a group's settings: see below |
-//! | `log:<conversation>` | stream | messages; the id of an entry is `<seq>-<sent_at>`, its field `m` the message (`record.rs`); a third field `x` is the greatest id so far where that is not this one's |
+//! | `log:<conversation>` | stream | messages; the id of an entry is `<seq>-<sent_at>`, its field `m` the message (`record.rs`); a third field `x` is the greatest id so far where that is not this one's. What was recalled is in `tomb` instead |
+//! | `tomb:<conversation>` | hash | `seq` of a recalled message → its `sent_at` and the greatest id up to it (8 bytes each), the message without body |
+//! | `change:<conversation>` | sorted set | the change log by `rev`: `m<seq>` for a recalled message, `u<user>` for the last reading of a user |
 //! | `sent0:…`, `sent1:<conversation>` | hash | days in turn: `<sender> <cid>` → `seq`, and ` <id, 8 bytes>` → `seq` of messages whose id came late |
 //! | `read:<group's conversation>` | hash | user → read mark |
 //! | `member:<group's conversation>` | sorted set | the members now, every score 0 |
@@ -15,7 +17,9 @@
 //! | `interest:<group's conversation>` | hash | node → incarnation that wants hints |
 //! | `room:<room>` | hash | node → `<incarnation> <members>` that it holds; lapses a day after nobody asks any more. In the partition of `r:<room>` |
 //! | `inbox:<user>` | hash | direct conversation → last `seq`; `g:<group>` → `1`, or `p` while a change is under way; `#` → version |
+//! | `changed:<user>` | sorted set | direct conversations with a change log, by its last `rev` |
 //! | `device:<user>` | hash | device → `<epoch>:<born_at>`; `#` → when the user was last seen |
+//! | `away:<user>` | hash | device → until when it was given everything: see `Connected` |
 //! | `cursor:<user>/<device>` | hash | conversation → `seq` up to which the device holds everything |
 //! | `ban:<user>` | string | nothing: it is there while the user is banned |
 //! | `presence:<user>` | hash | device → `<incarnation> <since_at> <epoch> <node>`; the node comes last since its id may hold anything |
@@ -28,7 +32,7 @@
 //! Fields of `conv`: `h` (32 bytes, numbers with the highest byte first: the last `seq` in 8 bytes, its `sent_at` in 8, the
 //! greatest message id in 8, the last day with something in `sent…` in 4, the one before it in 4: all that an append needs, in
 //! one field, because each further one costs as much as a call), `first` (the first `seq` that retention left, 1 where
-//! missing), `a` and `b` (read marks of a direct conversation's users, in the order of its name). Of groups: `mv` (members version), `rv` (routing
+//! missing), `a` and `b` (read marks of a direct conversation's users, in the order of its name). `cr` (the last `rev` of the change log). Of groups: `mv` (members version), `rv` (routing
 //! version), `en` (the `#` of `starts` up to which `interest` is tidy), and while the group exists `made` (`created_at`),
 //! `open` (0 or 1), `name`, `owner`.
 
@@ -154,6 +158,14 @@ impl ConversationKeys {
         self.of("log")
     }
 
+    pub(super) fn tomb(&self) -> String {
+        self.of("tomb")
+    }
+
+    pub(super) fn change(&self) -> String {
+        self.of("change")
+    }
+
     /// What was sent on even days, and on odd ones.
     pub(super) fn sent(&self) -> [String; 2] {
         [self.of("sent0"), self.of("sent1")]
@@ -188,6 +200,14 @@ impl UserKeys {
 
     pub(super) fn device(&self) -> String {
         self.of("device")
+    }
+
+    pub(super) fn changed(&self) -> String {
+        self.of("changed")
+    }
+
+    pub(super) fn away(&self) -> String {
+        self.of("away")
     }
 
     pub(super) fn presence(&self) -> String {

@@ -9,10 +9,11 @@
 //! | `values.rs`, `failure.rs` | reading answers; errors |
 //! | `shards.rs` | what may go into one script call |
 //! | `rooms.rs` and its scripts | which nodes hold members of rooms |
-//! | `live.lua`, `version.lua`, `fence.lua`, `head.lua`, `search.lua`, `spans.lua` | parts that several scripts share |
+//! | `live.lua`, `version.lua`, `fence.lua`, `head.lua`, `tomb.lua`, `search.lua`, `spans.lua`, `changes.lua` | parts that several scripts share |
 //! | `messages.rs` | [`crate::Messages`]: which file does what |
 //! | `append.rs`, `append.lua` | appending; `bump.rs`, `bump.lua`: inboxes in a cluster |
 //! | `pages.rs`, `pages.lua`, `seq_at.lua`, `sent_within.lua` | reading messages |
+//! | `changes.rs`, `mark_read.lua`, `recall.lua`, `list_changes.lua` | read marks, recalled messages, the change log; `note_changes.lua`: inboxes in a cluster |
 //! | `inboxes.rs` | inboxes, their versions, read marks |
 //! | `groups.rs`, `members.rs` and their scripts | groups; changes of members |
 //! | `devices.rs` | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation |
@@ -34,6 +35,7 @@
 mod append;
 mod bans;
 mod bump;
+mod changes;
 mod cursors;
 mod devices;
 mod failure;

@@ -32,7 +32,7 @@ impl RedisStore {
                 let keys = self.keys.conversation(&request.conversation);
                 let backwards = request.direction == Direction::Backwards;
                 Item {
-                    keys: vec![keys.conv(), keys.log()],
+                    keys: vec![keys.conv(), keys.log(), keys.tomb()],
                     partition: keys.partition,
                     arguments: vec![
                         number(request.after.min(ALL)),
@@ -44,8 +44,9 @@ impl RedisStore {
                 }
             })
             .collect();
-        let answers =
-            self.ask(super::script!("fence.lua", "head.lua", "pages.lua"), &[], items, PAGES).await?;
+        let answers = self
+            .ask(super::script!("fence.lua", "head.lua", "tomb.lua", "pages.lua"), &[], items, PAGES)
+            .await?;
         requests.iter().zip(answers).map(|(request, answer)| page(request, answer)).collect()
     }
 
@@ -56,7 +57,7 @@ impl RedisStore {
             .map(|keys| {
                 let key = keys.conv();
                 let mut command = redis::cmd("HMGET");
-                command.arg(&key).arg(&["h", "mv"]);
+                command.arg(&key).arg(&["h", "mv", "cr"]);
                 Call::command(key, command)
             })
             .collect();
@@ -74,14 +75,17 @@ impl RedisStore {
             .iter()
             .map(|of| {
                 let keys = self.keys.conversation(of);
-                Item { keys: vec![keys.conv(), keys.log()], partition: keys.partition, arguments: Vec::new() }
+                Item {
+                    keys: vec![keys.conv(), keys.log(), keys.tomb()],
+                    partition: keys.partition,
+                    arguments: Vec::new(),
+                }
             })
             .collect();
         // No message is from before the epoch, and none from after the last time that a script can tell.
         let at = number(u64::try_from(at.saturating_add(1)).unwrap_or(0).min(ALL));
-        let answers = self
-            .ask(super::script!("fence.lua", "head.lua", "search.lua", "seq_at.lua"), &[at], items, SEARCHES)
-            .await?;
+        let script = super::script!("fence.lua", "head.lua", "tomb.lua", "search.lua", "seq_at.lua");
+        let answers = self.ask(script, &[at], items, SEARCHES).await?;
         answers.into_iter().map(values::unsigned).collect()
     }
 
@@ -91,8 +95,9 @@ impl RedisStore {
         conversation: &Conversation,
     ) -> Result<u64, StoreError> {
         let keys = self.keys.conversation(conversation);
-        let script = super::script!("head.lua", "search.lua", "sent_within.lua");
-        let call = Call::script(keys.conv(), script, &[keys.conv(), keys.log()], &[window_ms.min(ALL)]);
+        let script = super::script!("head.lua", "tomb.lua", "search.lua", "sent_within.lua");
+        let names = [keys.conv(), keys.log(), keys.tomb()];
+        let call = Call::script(keys.conv(), script, &names, &[window_ms.min(ALL)]);
         let answers = self.read(vec![call]).await?;
         values::unsigned(values::next(&mut answers.into_iter())?)
     }
@@ -102,6 +107,7 @@ fn page(request: &PageRequest, answer: Value) -> Result<Page, StoreError> {
     let mut answer = values::list(answer)?.into_iter();
     let last_seq = values::unsigned(values::next(&mut answer)?)?;
     let first_seq = values::unsigned(values::next(&mut answer)?)?;
+    let rev = values::unsigned(values::next(&mut answer)?)?;
     let mut messages: Vec<Arc<Message>> = Vec::new();
     for (entry, bytes) in values::pairs(values::next(&mut answer)?)? {
         let (entry, bytes) = (values::text(entry)?, values::bytes(bytes)?);
@@ -117,17 +123,18 @@ fn page(request: &PageRequest, answer: Value) -> Result<Page, StoreError> {
         (Some(oldest), Some(newest)) => oldest.seq > first || newest.seq < last,
         _ => false,
     };
-    Ok(Page { messages, more, last_seq, first_seq })
+    Ok(Page { messages, more, last_seq, first_seq, rev })
 }
 
 fn head(answer: Value) -> Result<Head, StoreError> {
     let mut answer = values::list(answer)?.into_iter();
     let head = values::optional(values::next(&mut answer)?, values::bytes)?;
     let members_version = values::unsigned(values::next(&mut answer)?)?;
-    let Some(head) = head else { return Ok(Head { last_seq: 0, members_version, last_at: 0 }) };
+    let rev = values::unsigned(values::next(&mut answer)?)?;
+    let Some(head) = head else { return Ok(Head { last_seq: 0, members_version, last_at: 0, rev }) };
     let number = |at: usize| {
         let bytes = head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map(i64::from_be_bytes).ok_or_else(|| unreadable("a conversation", &"its head is too short"))
     };
-    Ok(Head { last_seq: number(0)?.unsigned_abs(), members_version, last_at: number(8)? })
+    Ok(Head { last_seq: number(0)?.unsigned_abs(), members_version, last_at: number(8)?, rev })
 }

@@ -9,7 +9,8 @@
 //!
 //! Then, where they are there: session (8 bytes), sender, device, cid, kind, destination as JSON (each with its length
 //! before it: one byte, or 255 and four bytes), and the body. `seq` and `sent_at` are the id of the stream's entry. What the conversation says
-//! already, or what is usual, is left out.
+//! already, or what is usual, is left out. Of a recalled message the body is gone: in its place stands when it was recalled, as text
+//! (`recall.lua` writes that).
 
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ const DEVICE: u8 = 8;
 const CID: u8 = 16;
 const KIND: u8 = 32;
 const DESTINATION: u8 = 64;
+/// Recalled: no part, but what stands in place of the body.
+const RECALLED: u8 = 128;
 
 pub(super) fn encode(append: &Append) -> Result<Vec<u8>, StoreError> {
     let body = append.body.get();
@@ -141,6 +144,11 @@ pub(super) fn decode(conversation: &Conversation, entry: &str, bytes: &[u8]) -> 
     };
     let body = bytes.get(start..).ok_or_else(short)?;
     let body = std::str::from_utf8(body).map_err(|error| broken(&error.to_string()))?;
+    let (body, recalled_at) = if parts & RECALLED == 0 {
+        (body, None)
+    } else {
+        ("null", Some(body.parse().map_err(|_| broken("the time of its recall is no number"))?))
+    };
     let body = RawValue::from_string(body.to_owned()).map_err(|error| broken(&error.to_string()))?;
     Ok(Message {
         conversation: conversation.clone(),
@@ -153,6 +161,7 @@ pub(super) fn decode(conversation: &Conversation, entry: &str, bytes: &[u8]) -> 
         kind,
         body: body.into(),
         sent_at,
+        recalled_at,
         origin_session: session,
     })
 }
@@ -233,6 +242,21 @@ mod tests {
         let bytes = b"\x01\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\x12\x10\x01a\x01c1";
         assert_eq!(encode(&append).expect("it can be stored"), bytes);
         assert_eq!(decode(&of_group("g"), "1-1", bytes).expect("readable").cid.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn of_a_recalled_message_everything_but_the_body_is_left() {
+        let append = with_cid("c", to_user("a", "b"));
+        let mut bytes = encode(&append).expect("it can be stored");
+        let body = u32::from_be_bytes(bytes[9..13].try_into().expect("four bytes"));
+        bytes.truncate(body as usize);
+        bytes[13] |= RECALLED;
+        bytes.extend(b"5678");
+        let message = decode(&append.conversation, "7-1234", &bytes).expect("readable");
+        assert_eq!((message.body.get(), message.recalled_at), ("null", Some(5_678)));
+        assert_eq!((message.id, message.cid, message.from), (append.id, append.cid, append.from));
+        bytes.extend(b"x");
+        assert!(decode(&append.conversation, "7-1234", &bytes).is_err(), "no time");
     }
 
     #[test]

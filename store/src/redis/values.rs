@@ -89,6 +89,28 @@ pub(super) fn unsigned(value: Value) -> Result<u64, StoreError> {
     }
 }
 
+/// A whole number as the score of a sorted set, as text or as a number.
+pub(super) fn score(value: Value) -> Result<u64, StoreError> {
+    match value {
+        // Exact up to 2^53, which revs stay below until the year 2255.
+        Value::Double(score) if score >= 0.0 => Ok(score as u64),
+        other => unsigned(other),
+    }
+}
+
+/// Members of a sorted set with their scores: flat, or as pairs.
+pub(super) fn scored(value: Value) -> Result<Vec<(Value, Value)>, StoreError> {
+    let entries = list(value)?;
+    let mut flat = Vec::with_capacity(2 * entries.len());
+    for entry in entries {
+        match entry {
+            Value::Array(pair) => flat.extend(pair),
+            other => flat.push(other),
+        }
+    }
+    pairs(Value::Array(flat))
+}
+
 /// The next answer of a list that should have one more.
 pub(super) fn next(values: &mut impl Iterator<Item = Value>) -> Result<Value, StoreError> {
     values.next().ok_or_else(|| StoreError::Corrupt("an answer is shorter than the question".into()))

@@ -166,6 +166,7 @@ fn message(append: &Append, seq: u64, sent_at: i64) -> Message {
         kind: append.kind.clone(),
         body: append.body.clone(),
         sent_at,
+        recalled_at: None,
         origin_session: append.author.session,
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Row {
     pub(super) first_read: u64,
     pub(super) second_read: u64,
     pub(super) members_version: u64,
+    /// The last place of its change log.
+    pub(super) rev: u64,
     /// There is a group of this name now.
     pub(super) is_group: bool,
     /// Differs from what the table holds.
@@ -24,7 +26,7 @@ pub(super) struct Row {
 pub(super) fn find(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(
-            "SELECT id, last_seq, last_at, max_id, first_read, second_read, members_version,
+            "SELECT id, last_seq, last_at, max_id, first_read, second_read, members_version, rev,
                     EXISTS (SELECT 1 FROM chat_group WHERE conversation = id)
              FROM conversation WHERE name = ?1",
         )?
@@ -37,7 +39,8 @@ pub(super) fn find(connection: &Connection, conversation: &Conversation) -> rusq
                 first_read: unsigned(row, 4)?,
                 second_read: unsigned(row, 5)?,
                 members_version: unsigned(row, 6)?,
-                is_group: row.get(7)?,
+                rev: unsigned(row, 7)?,
+                is_group: row.get(8)?,
                 dirty: false,
             })
         })
@@ -55,7 +58,7 @@ pub(super) fn save(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE conversation SET last_seq = ?2, last_at = ?3, max_id = ?4, first_read = ?5, second_read = ?6,
-                    members_version = ?7
+                    members_version = ?7, rev = ?8
              WHERE id = ?1",
         )?
         .execute(params![
@@ -66,6 +69,7 @@ pub(super) fn save(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
             signed(row.first_read),
             signed(row.second_read),
             signed(row.members_version),
+            signed(row.rev),
         ])?;
     Ok(())
 }

@@ -99,6 +99,7 @@ struct Registered {
     epoch: u64,
     born_at: i64,
     known: bool,
+    away_since: i64,
     now: i64,
 }
 
@@ -118,9 +119,9 @@ impl Operation for ConnectBatch {
         self.0
             .iter()
             .zip(written)
-            .map(|(connect, Registered { epoch, born_at, known, now })| {
+            .map(|(connect, Registered { epoch, born_at, known, away_since, now })| {
                 let previous = live.presence.connect(&connect.key, &connect.node, epoch, now);
-                Connected { epoch, born_at, known, since_at: now, previous }
+                Connected { epoch, born_at, known, since_at: now, previous, away_since }
             })
             .collect()
     }
@@ -130,28 +131,36 @@ fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered
     let (user, device) = (key.user.as_str(), key.device.as_str());
     let stored = unit
         .connection
-        .prepare_cached("SELECT epoch, born_at FROM device WHERE user = ?1 AND device = ?2")?
-        .query_row([user, device], |row| Ok((unsigned(row, 0)?, row.get::<_, i64>(1)?)))
+        .prepare_cached("SELECT epoch, born_at, away_since FROM device WHERE user = ?1 AND device = ?2")?
+        .query_row([user, device], |row| {
+            Ok((unsigned(row, 0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })
         .optional()?;
     let known = stored.is_some();
-    let (last_epoch, born_at) = match stored {
+    let (last_epoch, born_at, away_since) = match stored {
         Some(stored) => stored,
-        None => (0, born_at(unit, user)?),
+        None => (0, born_at(unit, user)?, unit.now),
     };
     let epoch = last_epoch + 1;
-    set_epoch(unit, key, epoch, born_at)?;
+    set_epoch(unit, key, epoch, born_at, away_since)?;
     see(unit, &key.user)?;
-    Ok(Registered { epoch, born_at, known, now: unit.now })
+    Ok(Registered { epoch, born_at, known, away_since, now: unit.now })
 }
 
-/// `born_at` is for a device that is not known.
-fn set_epoch(unit: &mut Unit<'_>, key: &DeviceKey, epoch: u64, born_at: i64) -> rusqlite::Result<()> {
+/// `born_at` and `away_since` are for a device that is not known.
+fn set_epoch(
+    unit: &mut Unit<'_>,
+    key: &DeviceKey,
+    epoch: u64,
+    born_at: i64,
+    away_since: i64,
+) -> rusqlite::Result<()> {
     unit.connection
         .prepare_cached(
-            "INSERT INTO device (user, device, epoch, born_at) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO device (user, device, epoch, born_at, away_since) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
         )?
-        .execute(params![key.user.as_str(), key.device.as_str(), signed(epoch), born_at])?;
+        .execute(params![key.user.as_str(), key.device.as_str(), signed(epoch), born_at, away_since])?;
     unit.set_epoch(key, epoch);
     Ok(())
 }
@@ -186,7 +195,7 @@ impl Operation for AssertBatch {
             .map(|held| {
                 let stored = unit.epoch(&held.key)?;
                 if stored < held.epoch {
-                    set_epoch(unit, &held.key, held.epoch, held.born_at)?;
+                    set_epoch(unit, &held.key, held.epoch, held.born_at, held.since_at)?;
                 }
                 Ok(stored <= held.epoch)
             })
@@ -212,21 +221,32 @@ impl Operation for DisconnectBatch {
     }
 
     fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<()> {
-        for Disconnect { key, epoch } in &self.0 {
+        for Disconnect { key, epoch, received } in &self.0 {
             // Its epoch was answered after it took effect, so memory knows the connection if it still stands.
             let stands = unit.live.read().presence.holds(key, *epoch);
             if stands {
                 see(unit, &key.user)?;
+            }
+            if stands && *received {
+                leave(unit, key, *epoch)?;
             }
         }
         Ok(())
     }
 
     fn settle(self, (): (), live: &mut Live) {
-        for Disconnect { key, epoch } in &self.0 {
+        for Disconnect { key, epoch, .. } in &self.0 {
             live.presence.disconnect(key, *epoch);
         }
     }
+}
+
+/// The device was given everything until now.
+fn leave(unit: &Unit<'_>, key: &DeviceKey, epoch: u64) -> rusqlite::Result<()> {
+    unit.connection
+        .prepare_cached("UPDATE device SET away_since = ?4 WHERE user = ?1 AND device = ?2 AND epoch = ?3")?
+        .execute(params![key.user.as_str(), key.device.as_str(), signed(epoch), unit.now])
+        .map(drop)
 }
 
 fn see(unit: &Unit<'_>, user: &User) -> rusqlite::Result<()> {

@@ -166,7 +166,7 @@ fn members(
 
 fn membership(connection: &Connection, user: &User, group: Group) -> rusqlite::Result<UserGroup> {
     let Some(extent) = pages::extent(connection, &Conversation::Group(group.clone()))? else {
-        return Ok(UserGroup { group, spans: Vec::new(), last_seq: 0, members_version: 0 });
+        return Ok(UserGroup { group, spans: Vec::new(), last_seq: 0, members_version: 0, rev: 0 });
     };
     let spans = connection
         .prepare_cached(
@@ -177,5 +177,6 @@ fn membership(connection: &Connection, user: &User, group: Group) -> rusqlite::R
             Ok(Span { joined_seq: unsigned(row, 0)?, left_seq: left.map(i64::unsigned_abs) })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(UserGroup { group, spans, last_seq: extent.last_seq, members_version: extent.members_version })
+    let (last_seq, members_version, rev) = (extent.last_seq, extent.members_version, extent.rev);
+    Ok(UserGroup { group, spans, last_seq, members_version, rev })
 }

@@ -94,7 +94,11 @@ fn inbox(connection: &Connection, user: &User, version: u64) -> rusqlite::Result
     Ok(inbox)
 }
 
-fn read_seq(connection: &Connection, user: &User, conversation: &Conversation) -> rusqlite::Result<u64> {
+pub(super) fn read_seq(
+    connection: &Connection,
+    user: &User,
+    conversation: &Conversation,
+) -> rusqlite::Result<u64> {
     let name = conversation.to_string();
     let seq = match conversation {
         Conversation::Direct(first, second) => connection

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | [`SqliteStore`]: opening, asking, closing |
 //! | `options.rs` | [`SqliteOptions`] |
-//! | `schema.rs`, `schema_1.sql`, `schema_2.sql` | the tables and their versions |
+//! | `schema.rs`, `schema_1.sql` to `schema_3.sql` | the tables and their versions |
 //! | `writer.rs` | the one thread that writes, many calls in one transaction |
 //! | `job.rs` | what it is asked to do; `unit.rs`: what it works with meanwhile |
 //! | `conversations.rs` | rows of conversations that it remembers |
@@ -12,6 +12,7 @@
 //! | `ids.rs`, `cids.rs` | what was stored before |
 //! | `readers.rs` | connections that read |
 //! | `messages.rs`, `pages.rs`, `rows.rs` | reading messages, inboxes, read marks |
+//! | `changes.rs`, `marks.rs`, `recall.rs` | the change log; read marks; recalled messages |
 //! | `groups.rs`, `members.rs` | groups; changes of members |
 //! | `devices.rs`, `cursors.rs` | connections and epochs; cursors |
 //! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `versions.rs` | what does not survive the process |
@@ -22,6 +23,7 @@
 mod append;
 mod bans;
 mod cache;
+mod changes;
 mod cids;
 mod conversations;
 mod cursors;
@@ -32,12 +34,14 @@ mod ids;
 mod interest;
 mod job;
 mod live;
+mod marks;
 mod members;
 mod messages;
 mod options;
 mod pages;
 mod presence;
 mod readers;
+mod recall;
 mod reports;
 mod rooms;
 mod rows;

@@ -22,6 +22,7 @@ pub(super) struct Extent {
     pub(super) last_seq: u64,
     pub(super) last_at: i64,
     pub(super) members_version: u64,
+    pub(super) rev: u64,
 }
 
 /// `None` where nothing was ever stored about the conversation.
@@ -31,7 +32,7 @@ pub(super) fn extent(
 ) -> rusqlite::Result<Option<Extent>> {
     connection
         .prepare_cached(
-            "SELECT id, first_seq, last_seq, last_at, members_version FROM conversation WHERE name = ?1",
+            "SELECT id, first_seq, last_seq, last_at, members_version, rev FROM conversation WHERE name = ?1",
         )?
         .query_row([conversation.to_string()], |row| {
             Ok(Extent {
@@ -40,6 +41,7 @@ pub(super) fn extent(
                 last_seq: unsigned(row, 2)?,
                 last_at: row.get(3)?,
                 members_version: unsigned(row, 4)?,
+                rev: unsigned(row, 5)?,
             })
         })
         .optional()
@@ -47,10 +49,11 @@ pub(super) fn extent(
 
 pub(super) fn head(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Head> {
     let extent = extent(connection, conversation)?;
-    Ok(extent.map_or(Head { last_seq: 0, members_version: 0, last_at: 0 }, |extent| Head {
+    Ok(extent.map_or(Head { last_seq: 0, members_version: 0, last_at: 0, rev: 0 }, |extent| Head {
         last_seq: extent.last_seq,
         members_version: extent.members_version,
         last_at: extent.last_at,
+        rev: extent.rev,
     }))
 }
 
@@ -69,7 +72,7 @@ pub(super) fn page(connection: &Connection, request: &PageRequest) -> rusqlite::
         (Some(oldest), Some(newest)) => oldest.seq > first || newest.seq < last,
         _ => false,
     };
-    Ok(Page { messages, more, last_seq: extent.last_seq, first_seq: extent.first_seq })
+    Ok(Page { messages, more, last_seq: extent.last_seq, first_seq: extent.first_seq, rev: extent.rev })
 }
 
 fn read(

@@ -14,7 +14,7 @@ use super::{
 /// The columns that [`read`] expects, in order.
 macro_rules! columns {
     () => {
-        "seq, id, sent_at, sender, device, session, cid, kind, destination, body"
+        "seq, id, sent_at, sender, device, session, cid, kind, destination, body, recalled_at"
     };
 }
 pub(super) use columns;
@@ -38,6 +38,7 @@ pub(super) fn read(row: &Row<'_>, conversation: &Conversation) -> rusqlite::Resu
         kind: row.get_ref(7)?.as_str_or_null()?.unwrap_or(PLAIN_KIND).into(),
         body: body.into(),
         sent_at: row.get(2)?,
+        recalled_at: row.get(10)?,
         origin_session: row.get::<_, i64>(5)?.cast_unsigned(),
     })
 }
