@@ -8,7 +8,7 @@ use wire::Destination;
 
 use crate::{
     Announcer, Limits, Pending, Refusal, RoomSent, SendRequest, SignalRequest, lanes::Lanes,
-    rooms::RoomLanes, send, signals::Signals,
+    rooms::RoomLanes, routes::Routes, send, signals::Signals,
 };
 
 /// Everything that may be done to conversations. Cheap to clone; its background tasks end with the last clone.
@@ -21,6 +21,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) announcer: Announcer,
     pub(crate) limits: Limits,
+    pub(crate) routes: Arc<Routes>,
     lanes: Lanes,
     rooms: RoomLanes,
     signals: Signals,
@@ -29,10 +30,11 @@ pub(crate) struct Inner {
 impl Conversations {
     /// Starts the lanes; must be called within a tokio runtime.
     pub fn start(store: Arc<dyn Store>, ids: Arc<dyn Ids>, announcer: Announcer, limits: Limits) -> Self {
-        let lanes = Lanes::start(store.clone(), ids.clone(), announcer.clone(), &limits);
+        let routes = Arc::new(Routes::new(store.clone()));
+        let lanes = Lanes::start(store.clone(), ids.clone(), announcer.clone(), routes.clone(), &limits);
         let rooms = RoomLanes::start(store.clone(), ids, announcer.clone(), &limits);
         let signals = Signals::start(store.clone(), announcer.clone());
-        Self { inner: Arc::new(Inner { store, announcer, limits, lanes, rooms, signals }) }
+        Self { inner: Arc::new(Inner { store, announcer, limits, routes, lanes, rooms, signals }) }
     }
 
     /// Sends a message. It takes its place in the order when this is called, not when the answer is awaited.

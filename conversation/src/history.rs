@@ -83,7 +83,12 @@ impl Conversations {
         Ok(page)
     }
 
-    async fn visible(&self, reader: &Reader, conversation: &Conversation) -> Result<Vec<Span>, Refusal> {
+    /// What the reader may see of a conversation; never empty.
+    pub(crate) async fn visible(
+        &self,
+        reader: &Reader,
+        conversation: &Conversation,
+    ) -> Result<Vec<Span>, Refusal> {
         let everything = vec![Span { joined_seq: 1, left_seq: None }];
         let Reader::User(user) = reader else { return Ok(everything) };
         let Conversation::Group(group) = conversation else {

@@ -40,9 +40,9 @@ impl Lanes {
         store: Arc<dyn Store>,
         ids: Arc<dyn Ids>,
         announcer: Announcer,
+        routes: Arc<Routes>,
         limits: &Limits,
     ) -> Self {
-        let routes = Arc::new(Routes::new(store.clone()));
         let start_lane = |_| {
             let (queue, jobs) = mpsc::channel((limits.pending_sends / LANES).max(1));
             let lane = Lane {

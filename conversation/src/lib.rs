@@ -1,4 +1,4 @@
-//! What may be done to a conversation: send, page through it, list it, change its members.
+//! What may be done to a conversation: send, mark as read, recall, page through it, list it, change its members.
 //!
 //! Spears call it for their clients and stat for back ends, so both take the same road:
 //! check → id → append → wait until durable → answer and tell the nodes that hold recipients.
@@ -14,6 +14,7 @@
 //! | `announce.rs` | [`Announcer`]: tells the nodes, this one without a detour |
 //! | `routes.rs` | which nodes hold members of a group, cached by version |
 //! | `membership.rs` | groups and their members, and who is told of a change |
+//! | `marks.rs` | read marks and recalled messages, and who is told |
 //! | `history.rs` | pages of a conversation, within what the reader may see |
 //! | `overview.rs` | a user's conversations, most recent first, with unread counts |
 //! | `limits.rs` | [`Limits`]: sizes that are checked |
@@ -24,6 +25,7 @@ mod conversations;
 mod history;
 mod lanes;
 mod limits;
+mod marks;
 mod membership;
 mod overview;
 mod presence;
@@ -37,6 +39,7 @@ pub use announce::{Announcer, LocalDelivery};
 pub use conversations::Conversations;
 pub use history::{HistoryPage, HistoryRequest, Reader};
 pub use limits::{JoinHistory, LimitError, Limits};
+pub use marks::{ReadRequest, RecallRequest};
 pub use overview::{ConversationList, ConversationSummary, OverviewRequest};
 pub use presence::{Presence, PresentDevice};
 pub use refusal::Refusal;

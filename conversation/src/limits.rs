@@ -40,6 +40,10 @@ pub struct Limits {
     pub pending_sends: usize,
     /// How long a send may wait before it is refused as `unavailable`, in milliseconds.
     pub send_timeout_ms: u64,
+    /// In groups with more members than this the others are not told what a member has read.
+    pub receipt_members: u64,
+    /// For how long after sending a message may be recalled, in milliseconds.
+    pub recall_window_ms: u64,
 }
 
 /// A bound that cannot be used.
@@ -63,6 +67,7 @@ impl Limits {
     /// The first bound that is out of its range.
     pub fn check(&self) -> Result<(), LimitError> {
         const PAGE: u64 = 1000;
+        const YEAR_MS: u64 = 366 * 24 * 60 * 60 * 1000;
         let ranges = [
             ("body_bytes", self.body_bytes as u64, 1, 16 << 20),
             ("type_bytes", self.type_bytes as u64, 1, 1024),
@@ -75,6 +80,8 @@ impl Limits {
             ("user_groups", self.user_groups, 1, 100_000),
             ("pending_sends", self.pending_sends as u64, 1, 10_000_000),
             ("send_timeout_ms", self.send_timeout_ms, 1, 600_000),
+            ("receipt_members", self.receipt_members, 0, 500),
+            ("recall_window_ms", self.recall_window_ms, 0, YEAR_MS),
         ];
         match ranges.into_iter().find(|&(_, got, low, high)| got < low || got > high) {
             Some((key, got, low, high)) => Err(LimitError { key, low, high, got }),
@@ -98,6 +105,8 @@ impl Default for Limits {
             join_history: JoinHistory::Joining,
             pending_sends: 65_536,
             send_timeout_ms: 5_000,
+            receipt_members: 200,
+            recall_window_ms: 120_000,
         }
     }
 }

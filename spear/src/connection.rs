@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use socket::{Frame, Outlet};
 use store::{Connected, DeviceKey};
+use tokio::time::Instant;
 use wire::{Conversation, Room};
 
 use crate::hub::{LocalRoom, Sequencer};
@@ -51,6 +52,8 @@ struct Attached {
     left: BTreeMap<Conversation, u64>,
     /// Ascending by name; bounded by a setting.
     rooms: Vec<Arc<LocalRoom>>,
+    /// Up to which `rev` the change logs were given of which it was given a part.
+    changes: BTreeMap<Conversation, u64>,
     /// The connection has ended: nothing is attached any more.
     gone: bool,
 }
@@ -72,6 +75,18 @@ struct CatchUpQueue {
     busy: bool,
     /// Nothing is sent before `ready`.
     open: bool,
+    /// Everything that the device has missed was queued once.
+    resumed: bool,
+    /// Since when nothing was queued any more.
+    idle_since: Option<Instant>,
+}
+
+impl CatchUpQueue {
+    fn note_idle(&mut self) {
+        if self.resumed && !self.busy && self.waiting.is_empty() && self.idle_since.is_none() {
+            self.idle_since = Some(Instant::now());
+        }
+    }
 }
 
 impl Attached {
@@ -140,9 +155,23 @@ impl Connection {
         let mut attached = self.attached.lock();
         let Ok(place) = attached.place(conversation) else { return };
         attached.sequencers.remove(place);
+        attached.changes.remove(conversation);
         if let Some(given) = given {
             attached.left.insert(conversation.clone(), given);
         }
+    }
+
+    /// Notes up to which `rev` it was given a conversation's changes.
+    pub(crate) fn gave_changes(&self, conversation: &Conversation, rev: u64) {
+        let mut attached = self.attached.lock();
+        if attached.place(conversation).is_ok() {
+            attached.changes.insert(conversation.clone(), rev);
+        }
+    }
+
+    /// Up to which `rev` it was given a conversation's changes; `None` where none were yet.
+    pub(crate) fn given_changes(&self, conversation: &Conversation) -> Option<u64> {
+        self.attached.lock().changes.get(conversation).copied()
     }
 
     /// The connection has ended. Answers where it was attached.
@@ -225,6 +254,7 @@ impl Connection {
     /// Queues a conversation to be read from the store; answers whether the caller is to start working on the queue.
     pub(crate) fn queue_catch_up(&self, sequencer: Arc<Sequencer>) -> bool {
         let mut queue = self.catching_up.lock();
+        queue.idle_since = None;
         queue.waiting.push_back(sequencer);
         let start = queue.open && !queue.busy;
         queue.busy |= start;
@@ -250,6 +280,19 @@ impl Connection {
         let mut queue = self.catching_up.lock();
         let next = queue.waiting.pop_front();
         queue.busy = next.is_some();
+        queue.note_idle();
         next
+    }
+
+    /// Everything that the device has missed is queued.
+    pub(crate) fn resumed(&self) {
+        let mut queue = self.catching_up.lock();
+        queue.resumed = true;
+        queue.note_idle();
+    }
+
+    /// Since when the device has been given everything that it had missed; `None` where something is still to be given.
+    pub(crate) fn caught_up_since(&self) -> Option<Instant> {
+        self.catching_up.lock().idle_since
     }
 }

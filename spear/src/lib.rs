@@ -90,7 +90,7 @@ pub async fn run(
     let stop = CancellationToken::new();
     let _stop_on_return = stop.clone().drop_guard();
     let counters = Arc::new(Counters::new()?);
-    let hub = Hub::new(me.clone(), cluster.store.clone(), counters.clone());
+    let hub = Hub::new(me.clone(), cluster.store.clone(), counters.clone(), settings.socket.heartbeat());
     let publisher = Arc::new(Publisher::new(cluster.relay.clone(), me.clone()));
     let announcer = Announcer::with_local(me.clone(), publisher.clone(), hub.clone());
     let ids = rpc::IdClient::spawn(

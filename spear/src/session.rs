@@ -262,19 +262,23 @@ impl Session {
         let inbox = hub.store.inbox(&key.user).await?;
         let cursors = hub.store.cursors(key).await?;
         hub.catch_up_direct(&self.connection, &cursors, &inbox.direct).await?;
+        hub.catch_up_changes(&self.connection).await?;
         hub.join_groups(&self.connection, &cursors, &inbox.groups).await?;
+        self.connection.resumed();
         Ok(())
     }
 
     async fn end(&self) {
         let context = &self.context;
+        let received = context.hub.has_received_everything(&self.connection);
         context.hub.remove(&self.connection);
         context.cursors.write(std::slice::from_ref(&self.connection)).await;
         let key = self.connection.identity.key.clone();
-        let disconnect = Disconnect { key, epoch: self.connection.epoch(), received: false };
+        let disconnect = Disconnect { key, epoch: self.connection.epoch(), received };
         if let Err(error) = context.hub.store.disconnect(vec![disconnect.clone()]).await {
             tracing::warn!(%error, user = %disconnect.key.user, "a disconnection is noted later");
-            context.hub.end_later(disconnect);
+            // By the time that it is noted, the device may have missed something.
+            context.hub.end_later(Disconnect { received: false, ..disconnect });
         }
     }
 }

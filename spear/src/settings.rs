@@ -74,6 +74,13 @@ pub struct LiveSettings {
     pub presence_users: usize,
 }
 
+impl SocketSettings {
+    /// After which time what was sent to a client has arrived, or its connection has ended.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.ping_interval_ms.saturating_add(self.ping_timeout_ms))
+    }
+}
+
 impl Settings {
     pub(crate) fn layer(&self) -> socket::Settings {
         // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.

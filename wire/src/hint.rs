@@ -4,8 +4,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    Conversation, Destination, Device, Group, Incarnation, NodeRef, Room, User,
-    proto::relay::{self as proto, envelope},
+    Change, Conversation, Destination, Device, Group, Incarnation, MessageId, NodeRef, Room, User,
+    proto::relay::{self as proto, changed, envelope},
 };
 
 /// The version of the envelope that this build writes.
@@ -41,6 +41,8 @@ pub enum Payload {
     RoomMembers(RoomCounts),
     /// Something that is not stored.
     Signal(SignalHint),
+    /// Something else than a message has happened to a conversation.
+    Changed(ChangeHint),
 }
 
 /// A message was stored.
@@ -117,6 +119,26 @@ pub struct SignalHint {
     pub origin_session: u64,
     /// The payload of the `signal` event, encoded once and shared.
     pub json: Bytes,
+}
+
+/// Something has happened to a conversation beside a new message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangeHint {
+    /// Where.
+    pub conversation: Conversation,
+    /// Its place in the conversation's change log; 0 where it is not kept there.
+    pub rev: u64,
+    /// The log's last place before it: whoever is not there yet has missed something. The same as `rev` where the change is an
+    /// older one that is told again.
+    pub previous_rev: u64,
+    /// The group's members version when it was changed; 0 for two users.
+    pub members_version: u64,
+    /// The session that has it by its acknowledgement; 0 for none.
+    pub origin_session: u64,
+    /// Only this user's connections are told, of what is not kept in the log.
+    pub audience: Option<User>,
+    /// What happened.
+    pub change: Change,
 }
 
 /// Why bytes from the relay are not a hint.
@@ -200,6 +222,7 @@ impl Hint {
                 origin_session: signal.origin_session,
                 json: signal.json,
             }),
+            Payload::Changed(hint) => envelope::Payload::Changed(encode_change(hint)),
         };
         let envelope = proto::Envelope {
             version: ENVELOPE_VERSION,
@@ -263,6 +286,9 @@ impl Hint {
                 origin_session: signal.origin_session,
                 json: signal.json,
             }),
+            envelope::Payload::Changed(changed) => {
+                Payload::Changed(decode_change(changed, envelope.version)?)
+            }
         };
         Ok(Self {
             publisher: NodeRef {
@@ -274,6 +300,44 @@ impl Hint {
             payload,
         })
     }
+}
+
+fn encode_change(hint: ChangeHint) -> proto::Changed {
+    proto::Changed {
+        conversation: hint.conversation.to_string(),
+        rev: hint.rev,
+        previous_rev: hint.previous_rev,
+        members_version: hint.members_version,
+        origin_session: hint.origin_session,
+        audience: hint.audience.map(|user| user.to_string()).unwrap_or_default(),
+        change: Some(match hint.change {
+            Change::Recalled { seq, id } => changed::Change::Recalled(proto::Recalled { seq, id: id.0 }),
+            Change::Read { user, read_seq } => {
+                changed::Change::Read(proto::Read { user: user.to_string(), read_seq })
+            }
+        }),
+    }
+}
+
+fn decode_change(changed: proto::Changed, version: u32) -> Result<ChangeHint, HintError> {
+    let change = match changed.change.ok_or(HintError::Unknown(version))? {
+        changed::Change::Recalled(recalled) => {
+            Change::Recalled { seq: recalled.seq, id: MessageId(recalled.id) }
+        }
+        changed::Change::Read(read) => {
+            Change::Read { user: field("user", read.user.parse())?, read_seq: read.read_seq }
+        }
+    };
+    let audience = Some(changed.audience).filter(|audience| !audience.is_empty());
+    Ok(ChangeHint {
+        conversation: field("conversation", changed.conversation.parse())?,
+        rev: changed.rev,
+        previous_rev: changed.previous_rev,
+        members_version: changed.members_version,
+        origin_session: changed.origin_session,
+        audience: audience.map(|user| field("audience", user.parse())).transpose()?,
+        change,
+    })
 }
 
 #[cfg(test)]
@@ -327,6 +391,24 @@ mod tests {
             signal(Destination::User(name("b"))),
             signal(Destination::Group("team".parse().expect("a name"))),
             signal(Destination::Room("lobby".parse().expect("a name"))),
+            Payload::Changed(ChangeHint {
+                conversation: Conversation::direct(name("b"), name("a")),
+                rev: 9,
+                previous_rev: 8,
+                members_version: 0,
+                origin_session: 0,
+                audience: None,
+                change: Change::Recalled { seq: 3, id: MessageId(7) },
+            }),
+            Payload::Changed(ChangeHint {
+                conversation: Conversation::Group("team".parse().expect("a name")),
+                rev: 0,
+                previous_rev: 0,
+                members_version: 5,
+                origin_session: 11,
+                audience: Some(name("a")),
+                change: Change::Read { user: name("a"), read_seq: 4 },
+            }),
         ];
         for payload in payloads {
             let sent = hint(payload);

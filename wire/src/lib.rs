@@ -29,7 +29,8 @@ pub use change::Change;
 pub use code::Code;
 pub use conversation::{Conversation, ConversationError};
 pub use hint::{
-    Hint, HintError, Kick, MembershipChange, MessageHint, Payload, RoomCounts, RoomMessageHint, SignalHint,
+    ChangeHint, Hint, HintError, Kick, MembershipChange, MessageHint, Payload, RoomCounts, RoomMessageHint,
+    SignalHint,
 };
 pub use message::{Destination, Message, RoomMessage};
 pub use message_id::MessageId;

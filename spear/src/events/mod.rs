@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `send.rs` | `send` |
 //! | `ack.rs` | `ack` |
+//! | `read.rs` | `read` |
+//! | `recall.rs` | `recall` |
 //! | `sync.rs` | `sync` |
 //! | `conversations.rs` | `conversations` |
 //! | `signal.rs` | `signal` |
@@ -20,6 +22,8 @@ mod join;
 mod leave;
 mod members;
 mod presence;
+mod read;
+mod recall;
 mod refresh;
 mod send;
 mod signal;
@@ -52,6 +56,8 @@ type Handler = fn(Asking<'_>) -> Result<Answer, Refusal>;
 const EVENTS: &[(&str, Handler)] = &[
     ("send", send::begin),
     ("ack", ack::begin),
+    ("read", read::begin),
+    ("recall", recall::begin),
     ("sync", sync::begin),
     ("conversations", conversations::begin),
     ("signal", signal::begin),

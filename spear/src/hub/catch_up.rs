@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use socket::Backlog;
-use store::{Span, StoreError};
+use socket::{Backlog, Frame};
+use store::{Page, Span, StoreError};
 use tokio::time;
 use wire::Conversation;
 
@@ -17,7 +17,7 @@ pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);
 const BEHIND_PAUSE: Duration = Duration::from_millis(2);
 
 /// Why a connection stops catching up with one conversation.
-enum Stop {
+pub(super) enum Stop {
     /// The connection is gone.
     Closed,
     /// It does not subscribe any more.
@@ -79,12 +79,15 @@ impl Hub {
             Some(position) => position,
             None => self.start_of(connection, sequencer).await?,
         };
+        let conversation = sequencer.conversation();
+        let mut given_rev =
+            connection.given_changes(conversation).unwrap_or_else(|| self.changes_floor(connection));
         loop {
-            let (messages, spans, members_version) = {
+            let (Page { messages, rev, .. }, spans, members_version) = {
                 let _permit = self.pages.acquire().await.map_err(|_| Stop::Closed)?;
-                let messages = self.page_after(sequencer, position).await?;
+                let page = self.page_after(sequencer, position).await?;
                 let (spans, members_version) = self.spans_now(connection, sequencer).await?;
-                (messages, spans, members_version)
+                (page, spans, members_version)
             };
             for message in &messages {
                 let theirs =
@@ -92,11 +95,7 @@ impl Hub {
                 let own = message.origin_session == connection.identity.session;
                 if theirs && !own {
                     let Some(frame) = message_frame(message) else { continue };
-                    while let Err(backlog) = connection.outlet.send(&frame) {
-                        if backlog == Backlog::Closed || connection.outlet.writable().await.is_err() {
-                            return Err(Stop::Closed);
-                        }
-                    }
+                    give(connection, &frame).await?;
                     self.counters.caught_up();
                 }
                 position = message.seq;
@@ -113,7 +112,12 @@ impl Hub {
             if !messages.is_empty() {
                 continue;
             }
-            match sequencer.caught_up(connection, position, members_version) {
+            if rev > given_rev {
+                // After the messages, so that one that was recalled meanwhile is told to be so.
+                given_rev = self.give_changes(connection, conversation, spans.as_deref(), given_rev).await?;
+                continue;
+            }
+            match sequencer.caught_up(connection, position, members_version, rev) {
                 Caught::Live => return Ok(()),
                 Caught::Gone => return Err(Stop::Gone),
                 // What came meanwhile is in the store: it was stored before it was handed out. The pause keeps a hint that
@@ -170,6 +174,16 @@ impl Hub {
             born_at => self.store.seqs_at(born_at - 1, conversations).await,
         }
     }
+}
+
+/// Sends a frame as soon as there is room for it.
+pub(super) async fn give(connection: &Connection, frame: &Frame) -> Result<(), Stop> {
+    while let Err(backlog) = connection.outlet.send(frame) {
+        if backlog == Backlog::Closed || connection.outlet.writable().await.is_err() {
+            return Err(Stop::Closed);
+        }
+    }
+    Ok(())
 }
 
 /// Whether nothing after `position` is the user's.

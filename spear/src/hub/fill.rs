@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use socket::Frame;
-use store::{Direction, PageRequest, Span, StoreError};
+use store::{Direction, Page, PageRequest, Span, StoreError};
 use tokio::time;
 use wire::{Message, User};
 
@@ -40,7 +40,7 @@ impl Hub {
 
     /// Answers whether there was anything.
     async fn fill_page(&self, sequencer: &Arc<Sequencer>, missing: &Missing) -> Result<bool, StoreError> {
-        let messages = self.page_after(sequencer, missing.after).await?;
+        let Page { messages, rev, .. } = self.page_after(sequencer, missing.after).await?;
         // The spans are read after the messages: whoever left before one of them was sent is known to have left.
         let members_changed = self.read_spans(sequencer, missing.users.clone()).await?;
         for message in &messages {
@@ -53,15 +53,16 @@ impl Hub {
             }
             self.demote(handed, sequencer);
         }
-        Ok(members_changed || !messages.is_empty())
+        // After the messages: what was recalled is told to those who have it already.
+        let has_changed = rev > missing.after_rev;
+        if has_changed {
+            self.fill_changes(sequencer, missing.after_rev).await?;
+        }
+        Ok(members_changed || has_changed || !messages.is_empty())
     }
 
     /// The messages after `after`, ascending.
-    pub(super) async fn page_after(
-        &self,
-        sequencer: &Sequencer,
-        after: u64,
-    ) -> Result<Vec<Arc<Message>>, StoreError> {
+    pub(super) async fn page_after(&self, sequencer: &Sequencer, after: u64) -> Result<Page, StoreError> {
         let request = PageRequest {
             conversation: sequencer.conversation().clone(),
             after,
@@ -71,7 +72,7 @@ impl Hub {
             direction: Direction::Forwards,
         };
         let pages = self.store.pages(vec![request]).await?;
-        Ok(pages.into_iter().next().unwrap_or_default().messages)
+        Ok(pages.into_iter().next().unwrap_or_default())
     }
 
     /// Reads the spans of all who subscribe to a group; answers whether the members version is newer than before.
@@ -89,7 +90,9 @@ impl Hub {
             .map(|((user, _), membership)| (user, Arc::from(membership.spans)))
             .collect();
         let before = sequencer.members_version();
-        for connection in sequencer.set_all_spans(&spans, version) {
+        let demoted = sequencer.set_all_spans(&spans, version);
+        for connection in demoted.behind {
+            connection.gave_changes(sequencer.conversation(), demoted.behind_rev);
             self.catch_up(&connection, sequencer.clone());
         }
         Ok(version > before)

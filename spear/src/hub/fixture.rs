@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use conversation::LocalDelivery as _;
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use socket::{Backlog, Frame, Outlet, Unanswered};
 use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, GroupRecord, Store};
 use tokio::{sync::Notify, time};
@@ -29,6 +29,8 @@ use crate::{
 
 /// How long a test waits for something that must happen.
 const BUDGET: Duration = Duration::from_secs(10);
+/// What is older has arrived.
+const HEARTBEAT: Duration = Duration::from_secs(45);
 
 /// A client that records what it is sent; its queue has a bound.
 pub(super) struct Client {
@@ -100,6 +102,36 @@ impl Client {
         self.frames.lock().iter().filter_map(seq).collect()
     }
 
+    /// What the client was told so far, in order: the message `m1`, the tombstone `t1`, the recall `r1`, the receipt `bob 1`.
+    pub(super) fn told(&self) -> Vec<String> {
+        let event = |text: &String| {
+            let (name, payload): (String, Value) = serde_json::from_str(text.strip_prefix('2')?).ok()?;
+            let letter = match name.as_str() {
+                "message" if payload["body"].is_null() => "t",
+                "message" => "m",
+                "recalled" => "r",
+                "receipt" => return Some(format!("{} {}", payload["user"].as_str()?, payload["read_seq"])),
+                _ => return None,
+            };
+            Some(format!("{letter}{}", payload["seq"]))
+        };
+        self.frames.lock().iter().filter_map(event).collect()
+    }
+
+    /// Waits until the client was told so much.
+    pub(super) async fn has_events(&self, count: usize) {
+        let arrived = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.told().len() >= count {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        drop(time::timeout(BUDGET, arrived).await);
+    }
+
     /// Whether the client was told to go.
     pub(super) fn is_kicked(&self) -> bool {
         self.frames.lock().iter().any(|text| text.starts_with("2[\"kicked\""))
@@ -142,7 +174,8 @@ impl Fixture {
         let store: Arc<dyn Store> = flaky.clone();
         let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
         store.enter(&node).await.expect("entered");
-        let hub = Hub::new(node, store.clone(), Arc::new(Counters::new().expect("counters")));
+        let counters = Arc::new(Counters::new().expect("counters"));
+        let hub = Hub::new(node, store.clone(), counters, HEARTBEAT);
         Self { hub, store, flaky, ids: AtomicUsize::new(1), _directory: directory }
     }
 
@@ -159,6 +192,7 @@ impl Fixture {
         let inbox = self.store.inbox(&key.user).await.expect("an inbox");
         let cursors = self.store.cursors(key).await.expect("cursors");
         self.hub.catch_up_direct(&connection, &cursors, &inbox.direct).await.expect("caught up");
+        self.hub.catch_up_changes(&connection).await.expect("caught up");
         self.hub.join_groups(&connection, &cursors, &inbox.groups).await.expect("joined");
         (connection, client)
     }

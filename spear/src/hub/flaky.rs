@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Connect, Connected, CursorMove, Cursors,
-    DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal, MarkRead,
-    MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Recall, RecallDone,
-    RecallRefusal, Report, Reports, RoomCount, RoomHolder, SqliteOptions, SqliteStore, StoreError, UserGroup, UserPresence,
+    DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal,
+    MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Recall,
+    RecallDone, RecallRefusal, Report, Reports, RoomCount, RoomHolder, SqliteOptions, SqliteStore,
+    StoreError, UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};

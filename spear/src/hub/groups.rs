@@ -81,12 +81,18 @@ impl Hub {
         let spans: Arc<[Span]> = membership.spans.into();
         sequencer.set_spans(connection, &spans, membership.members_version);
         let joined_now = spans.first().is_some_and(|span| span.joined_seq > membership.last_seq);
-        let nothing_to_read = last.left_seq.is_none() && (joined_now || cursor == Some(membership.last_seq));
+        let nothing_missed =
+            cursor == Some(membership.last_seq) && membership.rev <= self.changes_floor(connection);
+        let nothing_to_read = last.left_seq.is_none() && (joined_now || nothing_missed);
         // One that was not sent `ready` yet waits for it in the queue.
         let live = nothing_to_read
             && connection.may_catch_up()
-            && sequencer.caught_up(connection, membership.last_seq, membership.members_version)
-                == Caught::Live;
+            && sequencer.caught_up(
+                connection,
+                membership.last_seq,
+                membership.members_version,
+                membership.rev,
+            ) == Caught::Live;
         if !live {
             self.catch_up(connection, sequencer.clone());
         }
@@ -124,7 +130,7 @@ impl Hub {
         let conversation = Conversation::Group(change.group.clone());
         let Some(sequencer) = self.existing(&conversation) else { return Ok(()) };
         sequencer.applied(change.members_version);
-        if sequencer.learn(0, change.members_version) {
+        if sequencer.learn(0, change.members_version, 0) {
             self.fill(sequencer);
         }
         Ok(())
@@ -149,7 +155,7 @@ impl Hub {
             let spans: Arc<[Span]> = membership.spans.into();
             if let Some(sequencer) = self.existing(&conversation) {
                 sequencer.set_spans_of(user, &spans, membership.members_version);
-                if sequencer.learn(left_seq.map_or(0, |left| left.saturating_sub(1)), 0) {
+                if sequencer.learn(left_seq.map_or(0, |left| left.saturating_sub(1)), 0, 0) {
                     self.fill(sequencer);
                 } else {
                     self.remove_those_who_left(&sequencer);

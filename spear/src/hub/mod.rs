@@ -6,6 +6,7 @@
 //! | `sequencer.rs` | one conversation: order, live or catching up |
 //! | `fill.rs` | reads what is missing from the store, for those who are live |
 //! | `catch_up.rs` | reads what one connection has not got, at the speed it reads |
+//! | `changes.rs` | receipts and recalled messages: hints, and what was missed of a change log |
 //! | `groups.rs` | groups with a local member, and changes of their members |
 //! | `rooms/` | rooms: who is in them here, and which other nodes hold members |
 //! | `signals.rs` | what is not stored, to whoever is here now |
@@ -15,6 +16,9 @@
 
 mod assertion;
 mod catch_up;
+mod changes;
+#[cfg(test)]
+mod changes_tests;
 mod fill;
 #[cfg(test)]
 mod fixture;
@@ -29,7 +33,10 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use conversation::LocalDelivery;
 use dashmap::{DashMap, Entry, OccupiedEntry};
@@ -64,6 +71,8 @@ pub(crate) struct Hub {
     interest: Interest,
     rooms: Rooms,
     pages: Semaphore,
+    /// After which time what was sent to a client has arrived, or its connection has ended.
+    heartbeat: Duration,
     /// The store's generation when it was last told everything; `None` before the first time.
     asserted: Mutex<Option<u64>>,
     /// Connections whose end the store could not be told; bounded in `assertion.rs`.
@@ -80,10 +89,17 @@ struct LocalUser {
     connections: Vec<Arc<Connection>>,
     /// The inbox version that was last compared; 0 before the first time.
     inbox_version: u64,
+    /// The change logs of direct conversations were compared up to this `rev`; 0 before the first time.
+    changes_compared: u64,
 }
 
 impl Hub {
-    pub(crate) fn new(node: NodeRef, store: Arc<dyn Store>, counters: Arc<Counters>) -> Arc<Self> {
+    pub(crate) fn new(
+        node: NodeRef,
+        store: Arc<dyn Store>,
+        counters: Arc<Counters>,
+        heartbeat: Duration,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             interest: Interest::new(node.clone(), store.clone()),
@@ -94,6 +110,7 @@ impl Hub {
             users: DashMap::new(),
             sequencers: DashMap::new(),
             pages: Semaphore::new(CONCURRENT_PAGES),
+            heartbeat,
             asserted: Mutex::default(),
             unended: Mutex::default(),
             suspicion: Notify::new(),
@@ -254,7 +271,7 @@ impl Hub {
             Ok(json) => json,
             Err(error) => {
                 tracing::warn!(%error, conversation = %hint.conversation, "a hint's payload is not UTF-8: read from the store instead");
-                if sequencer.learn(hint.seq, hint.members_version) {
+                if sequencer.learn(hint.seq, hint.members_version, 0) {
                     self.fill(sequencer);
                 }
                 return;
@@ -274,6 +291,7 @@ impl Hub {
     fn demote(&self, handed: Handed, sequencer: &Arc<Sequencer>) {
         for connection in handed.behind {
             self.counters.fell_behind();
+            connection.gave_changes(sequencer.conversation(), handed.behind_rev);
             self.catch_up(&connection, sequencer.clone());
         }
     }
@@ -298,6 +316,7 @@ impl Hub {
             Payload::RoomMessage(hint) => self.room_message(&hint),
             Payload::RoomMembers(counts) => self.rooms.learn(counts),
             Payload::Signal(hint) => self.signal(&hint),
+            Payload::Changed(hint) => self.changed(&hint),
             // The probe is counted where it arrives from the relay.
             Payload::Probe(_) => {}
         }

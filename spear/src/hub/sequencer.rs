@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use socket::{Backlog, Frame};
 use store::Span;
-use wire::{Conversation, MessageHint, User};
+use wire::{Change, ChangeHint, Conversation, MessageHint, User};
 
 use crate::connection::Connection;
 
@@ -24,6 +24,10 @@ struct State {
     last_seq: u64,
     /// The highest `seq` that is known to exist.
     wanted_seq: u64,
+    /// Everything of the change log up to here was handed to those who are live.
+    rev: u64,
+    /// The highest `rev` that is known to exist.
+    wanted_rev: u64,
     /// The spans of all subscribers are at least as new as this members version.
     members_version: u64,
     /// The newest members version that is known to exist.
@@ -57,16 +61,26 @@ enum Member {
 pub(super) struct Missing {
     /// The last `seq` that is there.
     pub(super) after: u64,
+    /// The last change that is there.
+    pub(super) after_rev: u64,
     /// Whose spans are to be read again; empty in direct conversations.
     pub(super) users: Vec<User>,
     /// What was known to exist when this was asked for.
-    wanted: (u64, u64),
+    wanted: (u64, u64, u64),
 }
 
 /// A message on its way to those who are live.
 pub(super) struct Outgoing<'a> {
     pub(super) seq: u64,
     pub(super) origin_session: u64,
+    pub(super) frame: &'a Frame,
+}
+
+/// A change on its way to those who are live.
+pub(super) struct OutgoingChange<'a> {
+    pub(super) rev: u64,
+    pub(super) origin_session: u64,
+    pub(super) change: &'a Change,
     pub(super) frame: &'a Frame,
 }
 
@@ -86,6 +100,8 @@ pub(super) enum Caught {
 pub(super) struct Handed {
     pub(super) deliveries: u64,
     pub(super) behind: Vec<Arc<Connection>>,
+    /// Those who fell behind have got every change up to here.
+    pub(super) behind_rev: u64,
 }
 
 /// What a hint led to.
@@ -132,13 +148,49 @@ impl Sequencer {
         nothing(true)
     }
 
+    /// Takes a hint of a change: hands it out if it is the next one, drops it if it is old, and else asks for a fill.
+    pub(super) fn offer_change(&self, hint: &ChangeHint, frame: impl FnOnce() -> Option<Frame>) -> Offered {
+        let mut state = self.state.lock();
+        state.wanted_rev = state.wanted_rev.max(hint.rev);
+        state.wanted_members = state.wanted_members.max(hint.members_version);
+        if let Change::Recalled { seq, .. } = hint.change {
+            // Handed out first, the message would come after it with its body, from a hint that was late.
+            state.wanted_seq = state.wanted_seq.max(seq);
+        }
+        let nothing = |fill| Offered { handed: Handed::default(), fill };
+        if hint.rev <= state.rev || state.filling {
+            return nothing(false);
+        }
+        if !state.subscribers.iter().any(|subscriber| subscriber.live) {
+            state.leave_to_catching_up();
+            return nothing(false);
+        }
+        let is_next = hint.previous_rev <= state.rev && hint.previous_rev < hint.rev;
+        let others_behind = state.last_seq < state.wanted_seq || hint.members_version > state.members_version;
+        if is_next
+            && !others_behind
+            && let Some(frame) = frame()
+        {
+            let outgoing = OutgoingChange {
+                rev: hint.rev,
+                origin_session: hint.origin_session,
+                change: &hint.change,
+                frame: &frame,
+            };
+            return Offered { handed: state.hand_change(&outgoing), fill: false };
+        }
+        state.filling = true;
+        nothing(true)
+    }
+
     /// Learns from the store how far the conversation has come; answers whether the caller is to fill.
-    pub(super) fn learn(&self, last_seq: u64, members_version: u64) -> bool {
+    pub(super) fn learn(&self, last_seq: u64, members_version: u64, rev: u64) -> bool {
         let mut state = self.state.lock();
         state.wanted_seq = state.wanted_seq.max(last_seq);
         state.wanted_members = state.wanted_members.max(members_version);
+        state.wanted_rev = state.wanted_rev.max(rev);
         if !state.subscribers.iter().any(|subscriber| subscriber.live) {
-            state.last_seq = state.wanted_seq;
+            state.leave_to_catching_up();
         }
         let fill = !state.filling && state.is_behind();
         state.filling |= fill;
@@ -149,8 +201,7 @@ impl Sequencer {
     pub(super) fn missing(&self) -> Option<Missing> {
         let mut state = self.state.lock();
         if !state.subscribers.iter().any(|subscriber| subscriber.live) {
-            // Those who catch up find it in the store.
-            state.last_seq = state.last_seq.max(state.wanted_seq);
+            state.leave_to_catching_up();
             state.filling = false;
             return None;
         }
@@ -164,7 +215,8 @@ impl Sequencer {
             users.sort_unstable();
             users.dedup();
         }
-        Some(Missing { after: state.last_seq, users, wanted: (state.wanted_seq, state.wanted_members) })
+        let wanted = (state.wanted_seq, state.wanted_members, state.wanted_rev);
+        Some(Missing { after: state.last_seq, after_rev: state.rev, users, wanted })
     }
 
     /// Hands out what a fill has read.
@@ -173,34 +225,43 @@ impl Sequencer {
         if outgoing.seq <= state.last_seq { Handed::default() } else { state.hand(outgoing) }
     }
 
+    /// Hands out a change that a fill has read.
+    pub(super) fn hand_change(&self, outgoing: &OutgoingChange<'_>) -> Handed {
+        let mut state = self.state.lock();
+        if outgoing.rev <= state.rev { Handed::default() } else { state.hand_change(outgoing) }
+    }
+
+    /// The change log was handed out up to here.
+    pub(super) fn handed_changes(&self, rev: u64) {
+        let mut state = self.state.lock();
+        state.rev = state.rev.max(rev);
+    }
+
     /// The store holds nothing newer than what is known here, whatever a hint said. What was heard of since then stays wanted.
     pub(super) fn nothing_more(&self, missing: &Missing) {
         let mut state = self.state.lock();
-        if missing.wanted == (state.wanted_seq, state.wanted_members) {
+        if missing.wanted == (state.wanted_seq, state.wanted_members, state.wanted_rev) {
             state.wanted_seq = state.last_seq;
+            state.wanted_rev = state.rev;
             state.wanted_members = state.members_version;
         }
     }
 
     /// Replaces the spans of all users who subscribe here (ascending), as they were at `members_version`. Answers the connections that came
-    /// while they were read: they catch up, and read their own.
-    pub(super) fn set_all_spans(
-        &self,
-        spans: &[(User, Arc<[Span]>)],
-        members_version: u64,
-    ) -> Vec<Arc<Connection>> {
-        let mut demoted = Vec::new();
+    /// while they were read, as those who fell behind: they catch up, and read their own.
+    pub(super) fn set_all_spans(&self, spans: &[(User, Arc<[Span]>)], members_version: u64) -> Handed {
         let mut state = self.state.lock();
+        let mut handed = Handed { behind_rev: state.rev, ..Handed::default() };
         for subscriber in &mut state.subscribers {
             let user = &subscriber.connection.identity.key.user;
             if let Ok(found) = spans.binary_search_by(|(of, _)| of.cmp(user)) {
                 subscriber.set_spans(&spans[found].1, members_version);
             } else if std::mem::take(&mut subscriber.live) {
-                demoted.push(subscriber.connection.clone());
+                handed.behind.push(subscriber.connection.clone());
             }
         }
         state.members_version = state.members_version.max(members_version);
-        demoted
+        handed
     }
 
     /// Replaces the spans of one subscriber.
@@ -253,10 +314,16 @@ impl Sequencer {
         }
     }
 
-    /// A subscriber has read everything that the store held, up to `seq`, with spans of `members_version`.
-    pub(super) fn caught_up(&self, connection: &Connection, seq: u64, members_version: u64) -> Caught {
+    /// A subscriber has read everything that the store held, up to `seq` and `rev`, with spans of `members_version`.
+    pub(super) fn caught_up(
+        &self,
+        connection: &Connection,
+        seq: u64,
+        members_version: u64,
+        rev: u64,
+    ) -> Caught {
         let mut state = self.state.lock();
-        let current = state.last_seq <= seq && state.members_version <= members_version;
+        let current = state.last_seq <= seq && state.members_version <= members_version && state.rev <= rev;
         let first_live = !state.subscribers.iter().any(|subscriber| subscriber.live);
         let Some(subscriber) = state.find_mut(connection) else { return Caught::Gone };
         subscriber.given = Some(subscriber.given.map_or(seq, |given| given.max(seq)));
@@ -267,6 +334,7 @@ impl Sequencer {
         if first_live {
             state.last_seq = state.last_seq.max(seq);
             state.members_version = state.members_version.max(members_version);
+            state.rev = state.rev.max(rev);
         }
         Caught::Live
     }
@@ -377,11 +445,38 @@ impl Subscriber {
             Member::Spans(spans) => spans.iter().any(|span| span.holds(seq)),
         }
     }
+
+    fn may_have_change(&self, change: &Change) -> bool {
+        match (&self.member, change) {
+            (Member::Always, _) => true,
+            (Member::Since(joined_seq), change) => {
+                is_theirs(change, &[Span { joined_seq: *joined_seq, left_seq: None }])
+            }
+            (Member::Spans(spans), change) => is_theirs(change, spans),
+        }
+    }
+}
+
+/// Whether a change of a group is to be told to somebody with these spans: of a message that is theirs, or to a member what others
+/// have read.
+pub(super) fn is_theirs(change: &Change, spans: &[Span]) -> bool {
+    match change {
+        Change::Recalled { seq, .. } => spans.iter().any(|span| span.holds(*seq)),
+        Change::Read { .. } => spans.last().is_some_and(|last| last.left_seq.is_none()),
+    }
 }
 
 impl State {
     fn is_behind(&self) -> bool {
-        self.last_seq < self.wanted_seq || self.members_version < self.wanted_members
+        self.last_seq < self.wanted_seq
+            || self.members_version < self.wanted_members
+            || self.rev < self.wanted_rev
+    }
+
+    /// Nobody is live: those who catch up find it in the store.
+    fn leave_to_catching_up(&mut self) {
+        self.last_seq = self.last_seq.max(self.wanted_seq);
+        self.rev = self.rev.max(self.wanted_rev);
     }
 
     /// Where a subscriber is, or belongs.
@@ -399,7 +494,7 @@ impl State {
     }
 
     fn hand(&mut self, outgoing: &Outgoing<'_>) -> Handed {
-        let mut handed = Handed::default();
+        let mut handed = Handed { behind_rev: self.rev, ..Handed::default() };
         for subscriber in self.subscribers.iter_mut().filter(|each| each.live) {
             if subscriber.given.is_some_and(|given| given >= outgoing.seq) {
                 continue;
@@ -421,6 +516,21 @@ impl State {
             subscriber.given = Some(outgoing.seq);
         }
         self.last_seq = outgoing.seq;
+        handed
+    }
+    fn hand_change(&mut self, outgoing: &OutgoingChange<'_>) -> Handed {
+        let mut handed = Handed { behind_rev: self.rev, ..Handed::default() };
+        for subscriber in self.subscribers.iter_mut().filter(|each| each.live) {
+            let knows = subscriber.connection.identity.session == outgoing.origin_session;
+            if knows || !subscriber.may_have_change(outgoing.change) {
+                continue;
+            }
+            if subscriber.connection.outlet.send(outgoing.frame) == Err(Backlog::Full) {
+                subscriber.live = false;
+                handed.behind.push(subscriber.connection.clone());
+            }
+        }
+        self.rev = outgoing.rev;
         handed
     }
 }

@@ -73,6 +73,7 @@ impl Hub {
             let cursors = self.store.cursors(&connection.identity.key).await?;
             self.catch_up_direct(&connection, &cursors, &inbox.direct).await?;
         }
+        self.compare_changes(user).await?;
         self.look_at_groups(user, &inbox.groups).await?;
         self.compared(user, inbox.version);
         Ok(())
@@ -97,7 +98,7 @@ impl Hub {
             if let Some(sequencer) = self.existing(conversation)
                 && sequencer.holds(connection)
             {
-                if sequencer.learn(*last_seq, 0) {
+                if sequencer.learn(*last_seq, 0, 0) {
                     self.fill(sequencer);
                 }
                 continue;
@@ -131,7 +132,7 @@ impl Hub {
         for chunk in groups.chunks(CHUNK) {
             let conversations = chunk.iter().map(|sequencer| sequencer.conversation().clone()).collect();
             for (sequencer, head) in chunk.iter().zip(self.store.heads(conversations).await?) {
-                if sequencer.learn(head.last_seq, head.members_version) {
+                if sequencer.learn(head.last_seq, head.members_version, head.rev) {
                     self.fill(sequencer.clone());
                 }
             }
