@@ -142,7 +142,10 @@ impl Hub {
                 give(connection, &frame).await?;
             }
         }
-        connection.gave_changes(conversation, list.rev);
+        // Most have nothing new, and are not remembered one by one.
+        if !list.changes.is_empty() {
+            connection.gave_changes(conversation, list.rev);
+        }
         Ok(list.rev)
     }
 }
