@@ -124,6 +124,7 @@ step "unit tests of the page" npm test --silent --prefix minions-ui/web
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
 step "build of the echo server" cargo build --profile test1 --workspace --example echo
 step "unit tests of the client helper" node --test tests/client/*.test.mjs
+step "the checker of the promises" node --test tests/checker/*.test.mjs
 socket_tests() { # COMMAND
   PHALANX_ECHO=$1 node --test --test-concurrency=1 tests/socket/*.test.mjs
 }
