@@ -48,7 +48,8 @@ pub(crate) struct Connection {
 struct Attached {
     /// Ascending by conversation: a map would take several times the memory, for each group of each connection.
     sequencers: Vec<Arc<Sequencer>>,
-    /// What was given of groups that the user has left: it may still be confirmed.
+    /// What was given of groups that the user has left: it may still be confirmed, and is not given again to one who comes back.
+    /// Bounded by the user's groups.
     left: BTreeMap<Conversation, u64>,
     /// Ascending by name; bounded by a setting.
     rooms: Vec<Arc<LocalRoom>>,
@@ -141,11 +142,10 @@ impl Connection {
     /// Notes where it is delivered from; answers whether the connection is still there.
     pub(crate) fn attach(&self, sequencer: &Arc<Sequencer>) -> bool {
         let mut attached = self.attached.lock();
-        if !attached.gone {
-            attached.left.remove(sequencer.conversation());
-            if let Err(place) = attached.place(sequencer.conversation()) {
-                attached.sequencers.insert(place, sequencer.clone());
-            }
+        if !attached.gone
+            && let Err(place) = attached.place(sequencer.conversation())
+        {
+            attached.sequencers.insert(place, sequencer.clone());
         }
         !attached.gone
     }
@@ -157,8 +157,14 @@ impl Connection {
         attached.sequencers.remove(place);
         attached.changes.remove(conversation);
         if let Some(given) = given {
-            attached.left.insert(conversation.clone(), given);
+            let left = attached.left.entry(conversation.clone()).or_default();
+            *left = given.max(*left);
         }
+    }
+
+    /// What it was given of a group before the user left it, 0 where the user did not.
+    pub(crate) fn given_before_leaving(&self, conversation: &Conversation) -> u64 {
+        self.attached.lock().left.get(conversation).copied().unwrap_or(0)
     }
 
     /// Notes up to which `rev` it was given a conversation's changes.
@@ -218,7 +224,7 @@ impl Connection {
                 attached.place(&conversation).ok().and_then(|place| attached.sequencers.get(place));
             (sequencer.cloned(), attached.left.get(&conversation).copied())
         };
-        let given = sequencer.map_or(left, |sequencer| sequencer.given_to(self));
+        let given = sequencer.and_then(|sequencer| sequencer.given_to(self)).or(left);
         given.is_some_and(|given| self.put_back(vec![(conversation, seq.min(given))]))
     }
 

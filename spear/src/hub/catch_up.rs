@@ -142,8 +142,8 @@ impl Hub {
         Ok((Some(spans), membership.members_version))
     }
 
-    /// Where a connection starts: its device's cursor, or else what was there before the device's time, and of a group
-    /// nothing from before the user's.
+    /// Where a connection starts: its device's cursor, or else what was there before the device's time. Of a group nothing from
+    /// before the user's time, and nothing that this very connection was given before the user left and came back.
     async fn start_of(&self, connection: &Connection, sequencer: &Sequencer) -> Result<u64, StoreError> {
         if let Some(group) = sequencer.conversation().group() {
             // Where the store failed while the group was joined, this has not been done yet.
@@ -159,7 +159,8 @@ impl Hub {
                 seqs.first().copied().unwrap_or(0)
             }
         };
-        Ok(start.max(joined.saturating_sub(1)))
+        let given = connection.given_before_leaving(sequencer.conversation());
+        Ok(start.max(joined.saturating_sub(1)).max(given))
     }
 
     /// The last `seq` of each conversation that was sent before the device existed.

@@ -236,6 +236,30 @@ async fn one_who_was_removed_can_still_confirm_what_was_sent_before() {
 }
 
 #[tokio::test]
+async fn one_who_comes_back_is_not_given_again_what_the_connection_had() {
+    let fixture = Fixture::new().await;
+    let group = fixture.group("team", &["bob", "carol"]).await;
+    let (connection, bob) = fixture.connect("bob", "phone", PLENTY).await;
+    let (_carol, _) = fixture.connect("carol", "phone", PLENTY).await;
+    let first = fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(first);
+    bob.has([1]).await;
+    let left = fixture.remove(&group, "bob").await;
+    fixture.deliver(left);
+    let conversation = wire::Conversation::Group(group.clone());
+    let sequencer = fixture.hub.existing(&conversation).expect("carol is there");
+    fixture.until("bob is unsubscribed", || !sequencer.holds(&connection)).await;
+    let without = fixture.append("carol", Destination::Group(group.clone()), 0).await;
+    fixture.deliver(without);
+    let joined = fixture.add(&group, "bob").await;
+    fixture.deliver(joined);
+    let third = fixture.append("carol", Destination::Group(group), 0).await;
+    fixture.deliver(third);
+    // Nothing of it was confirmed, so the device's cursor is before all of it.
+    bob.has([1, 3]).await;
+}
+
+#[tokio::test]
 async fn a_gap_that_could_not_be_read_is_filled_once_the_store_is_back() {
     let fixture = Fixture::new().await;
     let (_bob, bob) = fixture.connect("bob", "phone", PLENTY).await;
