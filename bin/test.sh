@@ -8,12 +8,12 @@ bin/test.sh [--allow-missing] [--quick]
 
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
-client, earlier ones of it and python-socketio: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process for every node).
-Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server, redis-sentinel, nginx
-and python3-venv where it may.
+client, earlier ones of it and python-socketio, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
+for every node). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
+redis-sentinel, nginx and python3-venv where it may.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
-  --quick           no fault and no browser tests, no fuzzing
+  --quick           no fault and no browser tests, no storm, no fuzzing
 USAGE
 }
 
@@ -146,9 +146,9 @@ both=()
 for suite in tests/e2e/*.test.mjs; do
   if $python || [ "$suite" != tests/e2e/python_client.test.mjs ]; then both+=("$suite"); fi
 done
-$quick || both+=(tests/fault/*.test.mjs)
+$quick || both+=(tests/fault/*.test.mjs tests/workload/*.test.mjs)
 if $browser; then both+=(tests/browser/*.test.mjs); fi
-step "end-to-end, fault and browser tests on test1" node_tests test1 "${both[@]}"
+step "end-to-end, fault, storm and browser tests on test1" node_tests test1 "${both[@]}"
 if $servers; then
   step "the same on test2" node_tests test2 "${both[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
@@ -156,7 +156,7 @@ if $servers; then
 fi
 
 printf '\n'
-if $quick; then skipped+=("the fault and browser tests, and fuzzing (--quick)"); fi
+if $quick; then skipped+=("the fault, storm and browser tests, and fuzzing (--quick)"); fi
 if [ ${#skipped[@]} -eq 0 ]; then
   printf 'all tests passed, nothing was skipped\n'
 else
