@@ -22,7 +22,7 @@
 //! | `latency.rs` | [`latency::Latencies`]: percentiles |
 //! | `record.rs` | [`record::Record`]: the figures of one run, for people and as a line of JSON |
 //! | `table.rs` | records of several runs as a table with ratios |
-//! | `work/` | one work a file: memory, connect, direct, group |
+//! | `work/` | one work a file: memory, connect, direct, group and room |
 //!
 //! `peers/` holds the servers to compare with: a plain Socket.IO server on Node.js, the bare floor, socketioxide.
 

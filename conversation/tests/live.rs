@@ -3,14 +3,18 @@
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod support;
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use conversation::{Limits, Refusal, SignalRequest};
 use roster::Snapshot;
 use serde_json::{Value, json, value::RawValue};
 use store::{InterestChange, RoomCount};
 use support::{Fixture, request, to, user};
+use tokio::time;
 use wire::{Code, Destination, Incarnation, NodeRecord, NodeRef, NodeState, Payload, Role, Room, SignalHint};
+
+/// How long a test waits for something that must happen.
+const BUDGET: Duration = Duration::from_secs(10);
 
 fn room(name: &str) -> Room {
     name.parse().expect("a name")
@@ -120,14 +124,16 @@ async fn a_group_without_messages_gets_signals_on_nodes_that_came_later() {
     assert_eq!(next_signal(&mut fixture).await.to, to("carol"), "nobody wants those of the group yet");
     let interest = vec![InterestChange { group: group.clone(), interested: true }];
     fixture.store.set_interest(&fixture.spear, interest).await.expect("the store works");
-    loop {
-        signal(&fixture, to_group(), "3").expect("taken");
-        signal(&fixture, to("carol"), "4").expect("taken");
-        if next_signal(&mut fixture).await.to == to_group() {
-            return;
+    let arrives = async {
+        loop {
+            signal(&fixture, to_group(), "3").expect("taken");
+            signal(&fixture, to("carol"), "4").expect("taken");
+            if next_signal(&mut fixture).await.to == to_group() {
+                return;
+            }
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    time::timeout(BUDGET, arrives).await.expect("a routing is looked at again");
 }
 
 #[tokio::test]

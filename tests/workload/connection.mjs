@@ -7,6 +7,8 @@ import { Wire } from '../support/wire.mjs';
 
 const READY_MS = 10_000;
 const ANSWER_MS = 8_000;
+// More than an answer may take, also where this process has to wait for its turn.
+const SETTLED_MS = 25_000;
 const GOODBYE_MS = 1_000;
 
 export class Connection {
@@ -148,6 +150,6 @@ export class Connection {
 
   /** Waits until nothing that was sent is without an answer. */
   settled() {
-    return until(() => this.inFlight === 0, ANSWER_MS + 1_000, 'every send is answered or given up');
+    return until(() => this.inFlight === 0, SETTLED_MS, 'every send is answered or given up');
   }
 }
