@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     confirmed: Mutex<BTreeMap<Conversation, u64>>,
     catching_up: Mutex<CatchUpQueue>,
     kicked: AtomicBool,
+    /// The epoch of the connection that this one was told to make room for; 0 where there is none.
+    replaced_by: AtomicU64,
 }
 
 #[derive(Default)]
@@ -112,6 +114,7 @@ impl Connection {
             confirmed: Mutex::default(),
             catching_up: Mutex::default(),
             kicked: AtomicBool::new(false),
+            replaced_by: AtomicU64::new(0),
         }
     }
 
@@ -137,6 +140,24 @@ impl Connection {
     /// The client has shown a newer token.
     pub(crate) fn set_token_expiry(&self, expires_at: i64) {
         self.token_expires_at.store(expires_at, Ordering::Relaxed);
+    }
+
+    /// The epoch with which cursors are moved. One that was told who replaces it still writes what its client had confirmed: the
+    /// newer one asked for it, and the store takes nothing of an older epoch.
+    pub(crate) fn cursor_epoch(&self) -> u64 {
+        self.epoch().max(self.replaced_by.load(Ordering::Relaxed))
+    }
+
+    /// Makes room for the connection with this epoch; `u64::MAX` is nobody's.
+    pub(crate) fn hand_over(&self, epoch: u64) {
+        if epoch != u64::MAX {
+            self.replaced_by.fetch_max(epoch, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was told to go.
+    pub(crate) fn is_kicked(&self) -> bool {
+        self.kicked.load(Ordering::Relaxed)
     }
 
     /// Notes where it is delivered from; answers whether the connection is still there.

@@ -22,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) live: LiveSettings,
     pub(crate) max_pending_events: usize,
     pub(crate) register_timeout: Duration,
+    /// How long a connection waits until the older one of its device has ended.
+    pub(crate) takeover_timeout: Duration,
 }
 
 impl Context {

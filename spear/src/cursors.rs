@@ -54,7 +54,7 @@ impl CursorWriter {
             let cursors = connection.take_confirmed();
             if !cursors.is_empty() {
                 let key = connection.identity.key.clone();
-                moves.push(CursorMove { key, epoch: connection.epoch(), cursors });
+                moves.push(CursorMove { key, epoch: connection.cursor_epoch(), cursors });
                 writers.push(connection.clone());
             }
         }

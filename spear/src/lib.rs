@@ -90,8 +90,10 @@ pub async fn run(
     let stop = CancellationToken::new();
     let _stop_on_return = stop.clone().drop_guard();
     let counters = Arc::new(Counters::new()?);
-    let hub = Hub::new(me.clone(), cluster.store.clone(), counters.clone(), settings.socket.heartbeat());
     let publisher = Arc::new(Publisher::new(cluster.relay.clone(), me.clone()));
+    let to_others = Announcer::remote(me.clone(), publisher.clone());
+    let hub =
+        Hub::new(me.clone(), cluster.store.clone(), counters.clone(), to_others, settings.socket.heartbeat());
     let announcer = Announcer::with_local(me.clone(), publisher.clone(), hub.clone());
     let ids = rpc::IdClient::spawn(
         cluster.roster.clone(),
@@ -119,6 +121,7 @@ pub async fn run(
         max_pending_events: settings.max_pending_events,
         live: settings.live.clone(),
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
+        takeover_timeout: Duration::from_millis(settings.delivery.takeover_timeout_ms),
     });
 
     let hints = Hints { hub: hub.clone(), relay: cluster.relay.clone(), publisher, condition: relay_ready };

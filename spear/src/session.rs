@@ -12,7 +12,7 @@ use serde_json::{json, value::RawValue};
 use socket::{Event, Frame, Gate, Handshake, Inlet, Outlet, Reason, Refusal as NotLetIn, Reply};
 use store::{Connect, Connected, DeviceKey, Disconnect, StoreError};
 use tokio::time;
-use wire::{Code, Kick, Payload, time::now_ms};
+use wire::{Code, Kick, NodeRef, Payload, Role, time::now_ms};
 
 use crate::{
     connection::{Connection, Identity},
@@ -46,6 +46,13 @@ struct Waiting {
     name: String,
     payload: Option<Box<RawValue>>,
     reply: Reply,
+}
+
+/// What the store has said of a connection.
+struct Registered {
+    connected: Connected,
+    /// Whether it was asked once only, so that nobody else can have been replaced unnoticed.
+    certain: bool,
 }
 
 /// Lets clients in.
@@ -117,7 +124,10 @@ impl Inlet for Session {
                 self.context.hub.counters.disconnected();
             }),
             // One that is not registered yet is cleaned up where it would be.
-            Phase::Starting(_) => self.context.hub.counters.disconnected(),
+            Phase::Starting(_) => {
+                self.context.hub.counters.disconnected();
+                self.context.hub.stop_waiting(&self.connection.identity.key, self.connection.epoch());
+            }
             Phase::Closed => {}
         }
     }
@@ -143,15 +153,21 @@ impl Session {
     }
 
     async fn start(self: Arc<Self>) {
-        let Some(connected) = self.register().await else { return };
-        let resumed = connected.known;
-        self.replace_older(&connected).await;
+        let key = &self.connection.identity.key;
+        // A kick that comes before the hub knows the connection must find it all the same.
+        let starting = self.context.hub.moving(key);
+        let Some(Registered { connected, certain }) = self.register().await else { return };
+        let (resumed, previous) = (connected.known, connected.previous.clone());
         self.connection.set_registered(connected);
         self.context.hub.add(&self.connection);
+        drop(starting);
+        self.take_over(previous.map(|(node, _)| node), certain).await;
         if self.is_banned().await {
-            return self.turn_away().await;
+            return self.turn_away("banned").await;
         }
-        let key = &self.connection.identity.key;
+        if self.connection.is_kicked() {
+            return self.turn_away("replaced").await;
+        }
         let ready = json!({
             "protocol": PROTOCOL,
             "user": key.user,
@@ -177,15 +193,19 @@ impl Session {
     }
 
     /// Registers the device; `None` where the store does not answer in time, and the connection is closed.
-    async fn register(&self) -> Option<Connected> {
+    async fn register(&self) -> Option<Registered> {
         let connect =
             Connect { key: self.connection.identity.key.clone(), node: self.context.hub.node.clone() };
         let deadline = time::Instant::now() + self.context.register_timeout;
+        let mut certain = true;
         loop {
             match self.context.hub.store.connect(vec![connect.clone()]).await {
-                Ok(connected) => return connected.into_iter().next(),
+                Ok(connected) => {
+                    return connected.into_iter().next().map(|connected| Registered { connected, certain });
+                }
                 Err(error) if time::Instant::now() < deadline => {
                     tracing::warn!(%error, "registering a device waits for the store");
+                    certain = false;
                     time::sleep(STORE_RETRY).await;
                 }
                 Err(error) => {
@@ -197,7 +217,7 @@ impl Session {
         }
     }
 
-    async fn turn_away(&self) {
+    async fn turn_away(&self, reason: &str) {
         let gone = {
             let mut phase = self.phase.lock();
             let gone = matches!(*phase, Phase::Closed);
@@ -209,7 +229,7 @@ impl Session {
         if gone {
             return self.end().await;
         }
-        self.connection.kick("banned");
+        self.connection.kick(reason);
     }
 
     /// Asked after the connection is noted: a ban that comes later finds it. A list that cannot be read keeps nobody out.
@@ -221,17 +241,39 @@ impl Session {
         })
     }
 
-    /// The same device is connected already: that connection goes, wherever it is.
-    async fn replace_older(&self, connected: &Connected) {
-        let Some((node, _)) = &connected.previous else { return };
-        let key = self.connection.identity.key.clone();
+    /// The same device is connected already: that connection goes, wherever it is. Returns when it has, or when nobody can be
+    /// expected to say so.
+    async fn take_over(&self, previous: Option<NodeRef>, certain: bool) {
+        let (hub, snapshot) = (&self.context.hub, self.context.snapshot());
+        let mut nodes: Vec<NodeRef> = previous.into_iter().collect();
+        if !certain {
+            // A call that seemed to fail may have taken the place of whoever was there.
+            nodes.extend(snapshot.of_role(Role::Spear).map(|record| record.node_ref()));
+            nodes.sort_unstable();
+            nodes.dedup();
+        }
+        if nodes.is_empty() {
+            return;
+        }
+        let key = &self.connection.identity.key;
         let kick = Kick {
-            user: key.user,
-            device: key.device,
-            below_epoch: connected.epoch,
+            user: key.user.clone(),
+            device: key.device.clone(),
+            below_epoch: self.connection.epoch(),
             reason: "replaced".to_owned(),
+            answer_to: Some(hub.node.clone()),
         };
-        self.context.conversations.announcer().tell(vec![(node.clone(), Payload::Kick(kick))]).await;
+        let alive =
+            nodes.iter().filter(|node| **node == hub.node || snapshot.holds(Role::Spear, node)).count();
+        let release = hub.wait_for_release(key, self.connection.epoch(), alive);
+        let deadline = time::Instant::now() + self.context.takeover_timeout;
+        let kicks = nodes.into_iter().map(|node| (node, Payload::Kick(kick.clone())));
+        self.context.conversations.announcer().tell(kicks.collect()).await;
+        // What is gone answers nothing.
+        if alive > 0 && time::timeout_at(deadline, release).await.is_err() {
+            metrics::counter!("phalanx_takeovers_unanswered_total").increment(1);
+            tracing::info!(user = %key.user, device = %key.device, "the older connection of a device did not end in time");
+        }
     }
 
     /// Lets the events through that waited; answers whether the connection is still there.
@@ -271,8 +313,11 @@ impl Session {
     async fn end(&self) {
         let context = &self.context;
         let received = context.hub.has_received_everything(&self.connection);
+        let ending = context.hub.moving(&self.connection.identity.key);
         context.hub.remove(&self.connection);
         context.cursors.write(std::slice::from_ref(&self.connection)).await;
+        // Whoever has replaced it may go on: its cursors are written.
+        drop(ending);
         let key = self.connection.identity.key.clone();
         let disconnect = Disconnect { key, epoch: self.connection.epoch(), received };
         if let Err(error) = context.hub.store.disconnect(vec![disconnect.clone()]).await {

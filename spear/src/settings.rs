@@ -60,6 +60,8 @@ pub struct DeliverySettings {
     pub suspect_sweep_interval_ms: u64,
     /// How long a connection waits for the store to register its device.
     pub register_timeout_ms: u64,
+    /// How long a connection waits until the older one of the same device has ended.
+    pub takeover_timeout_ms: u64,
 }
 
 /// The table `[spear.live]`: what is not stored.
@@ -125,6 +127,7 @@ impl boot::RoleSettings for Settings {
             ("live.rooms", live.rooms as u64, 1),
             ("live.signal_bytes", live.signal_bytes as u64, 2),
             ("live.presence_users", live.presence_users as u64, 1),
+            ("delivery.takeover_timeout_ms", delivery.takeover_timeout_ms, 1),
         ];
         for (key, got, least) in least {
             anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");

@@ -29,6 +29,7 @@ pub struct Connect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
     /// Of this connection: greater than of any earlier one of the device. Older ones may neither send nor move cursors.
+    /// At least the time in microseconds, by the store's clock.
     pub epoch: u64,
     /// The time from which on messages are this device's, for conversations without a cursor: 0 (the beginning of
     /// retention) for a user's first device, the time of its first connection for a further one. By the store's clock.

@@ -33,6 +33,8 @@ pub enum Payload {
     Membership(MembershipChange),
     /// Older connections of a device are to be closed.
     Kick(Kick),
+    /// They are closed.
+    Released(Released),
     /// A spear checks its own path through the relay.
     Probe(u64),
     /// A message to a room.
@@ -84,6 +86,20 @@ pub struct Kick {
     pub below_epoch: u64,
     /// The `reason` of the `kicked` event.
     pub reason: String,
+    /// Who is told once they have ended: see [`Released`].
+    pub answer_to: Option<NodeRef>,
+}
+
+/// The answer to a [`Kick`]: here the device has no connection below this epoch any more, and what they had confirmed was
+/// written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Released {
+    /// Whose.
+    pub user: User,
+    /// Which device.
+    pub device: Device,
+    /// The `below_epoch` of the [`Kick`].
+    pub epoch: u64,
 }
 
 /// A message to a room. Stored nowhere: this is all there is of it.
@@ -195,6 +211,13 @@ impl Hint {
                 device: kick.device.to_string(),
                 below_epoch: kick.below_epoch,
                 reason: kick.reason,
+                answer_node: kick.answer_to.as_ref().map(|node| node.id.to_string()).unwrap_or_default(),
+                answer_incarnation: kick.answer_to.map_or(0, |node| node.incarnation.0),
+            }),
+            Payload::Released(released) => envelope::Payload::Released(proto::Released {
+                user: released.user.to_string(),
+                device: released.device.to_string(),
+                epoch: released.epoch,
             }),
             Payload::Probe(number) => envelope::Payload::Probe(proto::Probe { number }),
             Payload::RoomMessage(message) => envelope::Payload::RoomMessage(proto::RoomMessage {
@@ -264,6 +287,15 @@ impl Hint {
                 device: field("device", kick.device.parse())?,
                 below_epoch: kick.below_epoch,
                 reason: kick.reason,
+                answer_to: (!kick.answer_node.is_empty()).then(|| NodeRef {
+                    id: kick.answer_node.into(),
+                    incarnation: Incarnation(kick.answer_incarnation),
+                }),
+            }),
+            envelope::Payload::Released(released) => Payload::Released(Released {
+                user: field("user", released.user.parse())?,
+                device: field("device", released.device.parse())?,
+                epoch: released.epoch,
             }),
             envelope::Payload::Probe(probe) => Payload::Probe(probe.number),
             envelope::Payload::RoomMessage(message) => Payload::RoomMessage(RoomMessageHint {
@@ -375,7 +407,16 @@ mod tests {
                 device: Device::default(),
                 below_epoch: 2,
                 reason: "replaced".into(),
+                answer_to: Some(NodeRef { id: "spear-2".into(), incarnation: Incarnation(3) }),
             }),
+            Payload::Kick(Kick {
+                user: name("a"),
+                device: Device::default(),
+                below_epoch: u64::MAX,
+                reason: "admin".into(),
+                answer_to: None,
+            }),
+            Payload::Released(Released { user: name("a"), device: Device::default(), epoch: 2 }),
             Payload::Probe(1),
             Payload::RoomMessage(RoomMessageHint {
                 room: "lobby".parse().expect("a name"),

@@ -29,8 +29,8 @@ pub use change::Change;
 pub use code::Code;
 pub use conversation::{Conversation, ConversationError};
 pub use hint::{
-    ChangeHint, Hint, HintError, Kick, MembershipChange, MessageHint, Payload, RoomCounts, RoomMessageHint,
-    SignalHint,
+    ChangeHint, Hint, HintError, Kick, MembershipChange, MessageHint, Payload, Released, RoomCounts,
+    RoomMessageHint, SignalHint,
 };
 pub use message::{Destination, Message, RoomMessage};
 pub use message_id::MessageId;

@@ -10,8 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use conversation::LocalDelivery as _;
+use conversation::{Announcer, LocalDelivery as _};
 use parking_lot::Mutex;
+use relay::{EmbeddedRelay, Publisher};
 use serde_json::{Value, value::RawValue};
 use socket::{Backlog, Frame, Outlet, Unanswered};
 use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, GroupRecord, Store};
@@ -174,8 +175,10 @@ impl Fixture {
         let store: Arc<dyn Store> = flaky.clone();
         let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
         store.enter(&node).await.expect("entered");
+        let publisher = Arc::new(Publisher::new(Arc::new(EmbeddedRelay::new(1)), node.clone()));
+        let announcer = Announcer::remote(node.clone(), publisher);
         let counters = Arc::new(Counters::new().expect("counters"));
-        let hub = Hub::new(node, store.clone(), counters, HEARTBEAT);
+        let hub = Hub::new(node, store.clone(), counters, announcer, HEARTBEAT);
         Self { hub, store, flaky, ids: AtomicUsize::new(1), _directory: directory }
     }
 

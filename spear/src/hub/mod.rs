@@ -12,6 +12,7 @@
 //! | `signals.rs` | what is not stored, to whoever is here now |
 //! | `interest.rs` | tells the store which groups this node wants hints of |
 //! | `sweep.rs` | compares everything local with the store |
+//! | `takeover.rs` | a device that connects again: the older connection ends first |
 //! | `assertion.rs` | tells the store again what it may have forgotten |
 
 mod assertion;
@@ -30,6 +31,7 @@ mod rooms;
 mod sequencer;
 mod signals;
 mod sweep;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -38,19 +40,20 @@ use std::{
     time::Duration,
 };
 
-use conversation::LocalDelivery;
+use conversation::{Announcer, LocalDelivery};
 use dashmap::{DashMap, Entry, OccupiedEntry};
 use parking_lot::Mutex;
 use socket::Frame;
 use store::{Disconnect, Store};
 use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
-use wire::{Conversation, Kick, MessageHint, NodeRef, Payload, Room, User};
+use wire::{Conversation, MessageHint, NodeRef, Payload, Room, User};
 
 use crate::{connection::Connection, counters::Counters};
 use interest::Interest;
 use rooms::Rooms;
 use sequencer::{Handed, Offered};
+use takeover::Takeovers;
 
 pub(crate) use assertion::run as run_assertions;
 pub(crate) use rooms::{LocalRoom, run as run_rooms};
@@ -77,6 +80,9 @@ pub(crate) struct Hub {
     asserted: Mutex<Option<u64>>,
     /// Connections whose end the store could not be told; bounded in `assertion.rs`.
     unended: Mutex<Vec<Disconnect>>,
+    takeovers: Mutex<Takeovers>,
+    /// Tells other nodes; what is for this one does not go through it.
+    announcer: Announcer,
     /// Asks for a comparison with the store now.
     suspicion: Notify,
     /// Marks the log lines of this spear.
@@ -98,6 +104,7 @@ impl Hub {
         node: NodeRef,
         store: Arc<dyn Store>,
         counters: Arc<Counters>,
+        announcer: Announcer,
         heartbeat: Duration,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -113,6 +120,8 @@ impl Hub {
             heartbeat,
             asserted: Mutex::default(),
             unended: Mutex::default(),
+            takeovers: Mutex::default(),
+            announcer,
             suspicion: Notify::new(),
             span: Span::current(),
         })
@@ -134,7 +143,7 @@ impl Hub {
         // The newer one said that the older one has to go, perhaps before the older one could be found here.
         let same = others.iter().filter(|each| each.identity.key.device == key.device);
         if let Some(newest) = same.clone().map(|each| each.epoch()).max() {
-            same.filter(|each| each.epoch() < newest).for_each(|each| each.kick("replaced"));
+            same.filter(|each| each.epoch() < newest).for_each(|each| self.replace(each, newest, "replaced"));
         }
     }
 
@@ -295,16 +304,6 @@ impl Hub {
             self.catch_up(&connection, sequencer.clone());
         }
     }
-
-    /// Closes older connections of a device.
-    pub(crate) fn kick(&self, kick: &Kick) {
-        for connection in self.connections_of(&kick.user) {
-            let older = connection.epoch() < kick.below_epoch;
-            if connection.identity.key.device == kick.device && connection.registered().is_some() && older {
-                connection.kick(&kick.reason);
-            }
-        }
-    }
 }
 
 impl Hub {
@@ -317,6 +316,7 @@ impl Hub {
             Payload::RoomMembers(counts) => self.rooms.learn(counts),
             Payload::Signal(hint) => self.signal(&hint),
             Payload::Changed(hint) => self.changed(&hint),
+            Payload::Released(released) => self.released(released),
             // The probe is counted where it arrives from the relay.
             Payload::Probe(_) => {}
         }

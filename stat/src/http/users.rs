@@ -30,7 +30,16 @@ pub(super) async fn ban(State(api): State<Api>, Segment(user): Segment<User>) ->
     api.inner.store.set_banned(&user, true).await.map_err(unreachable)?;
     let kicks = known(&api, &user).await?.devices.into_iter().map(|device| {
         let (user, reason) = (user.clone(), "banned".to_owned());
-        (device.node, Payload::Kick(Kick { user, device: device.device, below_epoch: u64::MAX, reason }))
+        (
+            device.node,
+            Payload::Kick(Kick {
+                user,
+                device: device.device,
+                below_epoch: u64::MAX,
+                reason,
+                answer_to: None,
+            }),
+        )
     });
     api.inner.conversations.announcer().tell(kicks.collect()).await;
     Ok(StatusCode::NO_CONTENT)

@@ -16,7 +16,7 @@ for key = 1, #KEYS, 4 do
   elseif call('EXISTS', devices) == 1 then
     born_at = text(now)
   end
-  epoch = text(tonumber(epoch) + 1)
+  epoch = version_after(epoch)
   local held = call('HGET', presence, device)
   local by, holder = string.match(held or '', '^(%d+) %d+ %d+ (.+)$')
   if by and is_dead(starts, holder, tonumber(by)) then

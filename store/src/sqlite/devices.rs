@@ -92,6 +92,9 @@ impl Devices for SqliteStore {
     }
 }
 
+/// Epochs begin at the time in microseconds, so that a device that was forgotten gets a greater one when it comes back.
+const EPOCHS_PER_MS: u64 = 1_000;
+
 struct ConnectBatch(Vec<Connect>);
 
 /// What is durable of a connection; who held the device until now is found when it takes effect.
@@ -141,7 +144,7 @@ fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered
         Some(stored) => stored,
         None => (0, born_at(unit, user)?, unit.now),
     };
-    let epoch = last_epoch + 1;
+    let epoch = (last_epoch + 1).max(unit.now.unsigned_abs() * EPOCHS_PER_MS);
     set_epoch(unit, key, epoch, born_at, away_since)?;
     see(unit, &key.user)?;
     Ok(Registered { epoch, born_at, known, away_since, now: unit.now })
