@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use conversation::Conversations;
 use roster::Snapshot;
+use store::DeviceLimits;
 use token::TokenChecker;
 use tokio::sync::watch;
 
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) register_timeout: Duration,
     /// How long a connection waits until the older one of its device has ended.
     pub(crate) takeover_timeout: Duration,
+    pub(crate) devices: DeviceLimits,
 }
 
 impl Context {

@@ -58,7 +58,7 @@ use crate::{
     session::Sessions,
 };
 
-pub use settings::{DeliverySettings, LiveSettings, Settings, SocketSettings};
+pub use settings::{DeliverySettings, DeviceSettings, LiveSettings, Settings, SocketSettings};
 
 /// Between two looks for connections whose token has expired.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -122,6 +122,7 @@ pub async fn run(
         live: settings.live.clone(),
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
         takeover_timeout: Duration::from_millis(settings.delivery.takeover_timeout_ms),
+        devices: settings.devices.limits(),
     });
 
     let hints = Hints { hub: hub.clone(), relay: cluster.relay.clone(), publisher, condition: relay_ready };

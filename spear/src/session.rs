@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use socket::{Event, Frame, Gate, Handshake, Inlet, Outlet, Reason, Refusal as NotLetIn, Reply};
-use store::{Connect, Connected, DeviceKey, Disconnect, StoreError};
+use store::{Connect, Connected, DeviceKey, Disconnect, Evicted, StoreError};
 use tokio::time;
 use wire::{Code, Kick, NodeRef, Payload, Role, time::now_ms};
 
@@ -157,10 +157,12 @@ impl Session {
         // A kick that comes before the hub knows the connection must find it all the same.
         let starting = self.context.hub.moving(key);
         let Some(Registered { connected, certain }) = self.register().await else { return };
-        let (resumed, previous) = (connected.known, connected.previous.clone());
+        let (resumed, previous, evicted) =
+            (connected.known, connected.previous.clone(), connected.evicted.clone());
         self.connection.set_registered(connected);
         self.context.hub.add(&self.connection);
         drop(starting);
+        self.evict(evicted).await;
         self.take_over(previous.map(|(node, _)| node), certain).await;
         if self.is_banned().await {
             return self.turn_away("banned").await;
@@ -194,8 +196,11 @@ impl Session {
 
     /// Registers the device; `None` where the store does not answer in time, and the connection is closed.
     async fn register(&self) -> Option<Registered> {
-        let connect =
-            Connect { key: self.connection.identity.key.clone(), node: self.context.hub.node.clone() };
+        let connect = Connect {
+            key: self.connection.identity.key.clone(),
+            node: self.context.hub.node.clone(),
+            limits: self.context.devices,
+        };
         let deadline = time::Instant::now() + self.context.register_timeout;
         let mut certain = true;
         loop {
@@ -239,6 +244,22 @@ impl Session {
             tracing::warn!(%error, "the ban list cannot be read");
             false
         })
+    }
+
+    /// Devices that had to make room: their connections go, wherever they are. Nobody waits for that.
+    async fn evict(&self, evicted: Vec<Evicted>) {
+        let user = &self.connection.identity.key.user;
+        let kicks = evicted.into_iter().map(|Evicted { device, node, epoch }| {
+            let kick = Kick {
+                user: user.clone(),
+                device,
+                below_epoch: epoch + 1,
+                reason: "replaced".to_owned(),
+                answer_to: None,
+            };
+            (node, Payload::Kick(kick))
+        });
+        self.context.conversations.announcer().tell(kicks.collect()).await;
     }
 
     /// The same device is connected already: that connection goes, wherever it is. Returns when it has, or when nobody can be

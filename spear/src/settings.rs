@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use conversation::Limits;
 use serde::Deserialize;
+use store::DeviceLimits;
 
 /// The table `[spear]`, without the keys that every role has.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub max_pending_events: usize,
     /// Which web pages may connect.
     pub cors: boot::CorsSettings,
+    /// How many devices a user has.
+    pub devices: DeviceSettings,
     /// Sizes that are checked.
     pub limits: Limits,
 }
@@ -83,6 +86,23 @@ impl SocketSettings {
     }
 }
 
+/// The table `[spear.devices]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceSettings {
+    /// The most devices of a user.
+    pub most: usize,
+    /// After how many days an unused one is forgotten.
+    pub forget_after_days: u64,
+}
+
+impl DeviceSettings {
+    pub(crate) fn limits(&self) -> DeviceLimits {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+        DeviceLimits { most: self.most, forget_after_ms: self.forget_after_days * DAY_MS }
+    }
+}
+
 impl Settings {
     pub(crate) fn layer(&self) -> socket::Settings {
         // Beside the body: the event's name, the destination, `cid` and `type`, and escapes around them.
@@ -139,6 +159,15 @@ impl boot::RoleSettings for Settings {
         ];
         for (key, got, most) in most {
             anyhow::ensure!(got <= most, "spear.{key}: expected {most} or less, got {got}");
+        }
+        let devices = &self.devices;
+        for (key, got, most) in
+            [("most", devices.most as u64, 1_000), ("forget_after_days", devices.forget_after_days, 36_500)]
+        {
+            anyhow::ensure!(
+                (1..=most).contains(&got),
+                "spear.devices.{key}: expected 1 to {most}, got {got}"
+            );
         }
         Ok(())
     }

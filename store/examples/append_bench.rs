@@ -21,8 +21,8 @@ use std::{
 use redis_link::{Call, Link};
 use serde_json::value::RawValue;
 use store::{
-    Append, Author, Connect, DeviceKey, GroupRecord, RedisOptions, RedisStore, SqliteOptions, SqliteStore,
-    Store,
+    Append, Author, Connect, DeviceKey, DeviceLimits, GroupRecord, RedisOptions, RedisStore, SqliteOptions,
+    SqliteStore, Store,
 };
 use wire::{Conversation, Destination, Device, Group, Incarnation, MessageId, NodeRef, User};
 
@@ -131,6 +131,7 @@ async fn connect(store: &impl Store, conversations: u64) {
         let connect = |user: &User| Connect {
             key: DeviceKey { user: user.clone(), device: Device::default() },
             node: node.clone(),
+            limits: DeviceLimits::default(),
         };
         store.connect(users.iter().map(connect).collect()).await.expect("the store works");
     }

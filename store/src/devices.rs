@@ -23,6 +23,36 @@ pub struct Connect {
     pub key: DeviceKey,
     /// To which start of which node.
     pub node: NodeRef,
+    /// Bounds of the user's devices.
+    pub limits: DeviceLimits,
+}
+
+/// How many devices a user has. Whenever one of them connects, the store forgets others: their records, their cursors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceLimits {
+    /// The most devices of a user, 1 or more. Beyond, the one that was away longest is forgotten; where all others are
+    /// connected, the one that has been longest.
+    pub most: usize,
+    /// One that is not connected, and neither came nor went for so long, is forgotten, milliseconds. The one that connects never is.
+    pub forget_after_ms: u64,
+}
+
+impl Default for DeviceLimits {
+    /// 20 devices, 180 days.
+    fn default() -> Self {
+        Self { most: 20, forget_after_ms: 180 * 24 * 60 * 60 * 1_000 }
+    }
+}
+
+/// A device that was forgotten although it was connected: its connection has to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evicted {
+    /// Which.
+    pub device: Device,
+    /// The node that holds it.
+    pub node: NodeRef,
+    /// The epoch of its connection there.
+    pub epoch: u64,
 }
 
 /// What the store knows about a device that connects.
@@ -32,7 +62,8 @@ pub struct Connected {
     /// At least the time in microseconds, by the store's clock.
     pub epoch: u64,
     /// The time from which on messages are this device's, for conversations without a cursor: 0 (the beginning of
-    /// retention) for a user's first device, the time of its first connection for a further one. By the store's clock.
+    /// retention) for a user's first device, the time of its first connection for a further one. By the store's clock. One that
+    /// was forgotten is a further one when it comes back.
     pub born_at: i64,
     /// Whether the device was known before.
     pub known: bool,
@@ -43,6 +74,8 @@ pub struct Connected {
     /// Changes from before this time were given to the device: when its last connection ended that is known to have given it
     /// everything, or when it first connected. By the store's clock, milliseconds since the Unix epoch.
     pub away_since: i64,
+    /// The user's other devices that had to make room while they were connected.
+    pub evicted: Vec<Evicted>,
 }
 
 /// A connection that a node holds, as [`Devices::connect`] answered it.
@@ -141,7 +174,8 @@ pub trait Devices: Send + Sync + 'static {
     /// [`StoreError`].
     async fn enter(&self, node: &NodeRef) -> Result<(), StoreError>;
 
-    /// Registers connections; from the answer on, [`crate::Messages::append`] routes to the node. Durable as to epochs.
+    /// Registers connections; from the answer on, [`crate::Messages::append`] routes to the node. Durable as to epochs. Forgets
+    /// other devices of the same users, as [`DeviceLimits`] says.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -174,7 +208,7 @@ pub trait Devices: Send + Sync + 'static {
     /// [`StoreError`].
     async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError>;
 
-    /// Moves cursors forwards.
+    /// Moves cursors forwards. Those of a device that is not known are ignored.
     ///
     /// # Errors
     /// [`StoreError`].

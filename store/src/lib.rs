@@ -33,8 +33,8 @@ pub use changes::{
     RecallDone, RecallRefusal,
 };
 pub use devices::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, DevicePresence, Devices, Disconnect, Held,
-    InterestChange, RoomCount, RoomHolder, UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, DeviceLimits, DevicePresence, Devices, Disconnect,
+    Evicted, Held, InterestChange, RoomCount, RoomHolder, UserPresence,
 };
 pub use groups::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, Span, UserGroup};
 pub use messages::{

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 use store::{
-    Connect, DeviceKey, Devices as _, SqliteOptions, SqliteStore,
+    Connect, DeviceKey, DeviceLimits, Devices as _, SqliteOptions, SqliteStore,
     conformance::support::{append, append_all, to_user, with_cid},
 };
 use tempfile::TempDir;
@@ -42,7 +42,11 @@ async fn a_clock_that_is_set_back_makes_no_message_older_than_a_device() {
     let connect = async |store: &SqliteStore, device: &str| {
         let key = DeviceKey { user: "b".parse().expect("a name"), device: device.parse().expect("a name") };
         let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
-        store.connect(vec![Connect { key, node }]).await.expect("connected").remove(0)
+        store
+            .connect(vec![Connect { key, node, limits: DeviceLimits::default() }])
+            .await
+            .expect("connected")
+            .remove(0)
     };
     let (store, now) = with_clock(&dir, 2 * HOUR_MS);
     connect(&store, "first").await;

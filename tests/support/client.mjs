@@ -103,6 +103,7 @@ export class Client {
         client.socket.once('connect_error', (error) => {
           reject(new Error(`${user} is refused: ${error.message} ${JSON.stringify(error.data)}`));
         });
+        client.socket.once('disconnect', (reason) => reject(new Error(`${user} is gone before it is ready: ${reason}`)));
       }),
       ANSWER_MS,
       `${user} is ready`,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use conversation::{Announcer, Conversations, Limits, Refusal, SendRequest, Sent};
 use relay::{EmbeddedRelay, Publisher, Relay, Subscription};
 use rpc::{Ids, IdsError};
-use store::{Author, Connect, DeviceKey, GroupRecord, SqliteOptions, SqliteStore, Store};
+use store::{Author, Connect, DeviceKey, DeviceLimits, GroupRecord, SqliteOptions, SqliteStore, Store};
 use wire::{Destination, Device, Group, Hint, Incarnation, MessageId, NodeRef, Payload, User};
 
 /// Ids 1, 2, 3 … while `available`.
@@ -67,7 +67,10 @@ impl Fixture {
     /// Registers a device of the user on the spear.
     pub async fn connect(&self, name: &str) {
         let key = DeviceKey { user: user(name), device: Device::default() };
-        self.store.connect(vec![Connect { key, node: self.spear.clone() }]).await.expect("connected");
+        self.store
+            .connect(vec![Connect { key, node: self.spear.clone(), limits: DeviceLimits::default() }])
+            .await
+            .expect("connected");
     }
 
     pub async fn group(&self, name: &str, members: &[&str]) -> Group {

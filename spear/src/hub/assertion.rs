@@ -119,7 +119,7 @@ fn held(connection: &Connection) -> Option<Held> {
 
 #[cfg(test)]
 mod tests {
-    use store::{Connect, Routing, UserPresence};
+    use store::{Connect, DeviceLimits, Routing, UserPresence};
     use wire::{Destination, Incarnation, NodeRef};
 
     use super::{
@@ -189,7 +189,8 @@ mod tests {
         let (older, older_client) = fixture.connect("bob", "phone", PLENTY).await;
         let (_other, other_client) = fixture.connect("bob", "pad", PLENTY).await;
         let elsewhere = NodeRef { id: "spear-2".into(), incarnation: Incarnation(1) };
-        let connect = Connect { key: older.identity.key.clone(), node: elsewhere };
+        let connect =
+            Connect { key: older.identity.key.clone(), node: elsewhere, limits: DeviceLimits::default() };
         fixture.store.connect(vec![connect]).await.expect("connected");
         fixture.flaky.restart().await;
         fixture.hub.tell_again().await.expect("told");

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use relay::{EmbeddedRelay, Publisher};
 use serde_json::{Value, value::RawValue};
 use socket::{Backlog, Frame, Outlet, Unanswered};
-use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, GroupRecord, Store};
+use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, DeviceLimits, GroupRecord, Store};
 use tokio::{sync::Notify, time};
 use wire::{
     Conversation, Destination, Device, Group, Incarnation, MembershipChange, Message, MessageHint, MessageId,
@@ -212,7 +212,8 @@ impl Fixture {
         let session = self.ids.fetch_add(1, Ordering::Relaxed) as u64;
         let identity = Identity { key: key.clone(), session, token_expires_at: i64::MAX };
         let connection = Arc::new(Connection::new(identity, client.clone()));
-        let connect = Connect { key: key.clone(), node: self.hub.node.clone() };
+        let connect =
+            Connect { key: key.clone(), node: self.hub.node.clone(), limits: DeviceLimits::default() };
         let connected = self.store.connect(vec![connect]).await.expect("connected").remove(0);
         connection.set_registered(connected);
         self.hub.add(&connection);

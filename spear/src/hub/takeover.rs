@@ -225,7 +225,7 @@ impl Hub {
 mod tests {
     use std::time::Duration;
 
-    use store::Connect;
+    use store::{Connect, DeviceLimits};
     use tokio::time;
     use wire::Incarnation;
 
@@ -361,7 +361,7 @@ mod tests {
         let conversation = wire::Conversation::direct(user("alice"), user("bob"));
         assert!(older.confirm(conversation.clone(), 1));
         let elsewhere = NodeRef { id: "spear-2".into(), incarnation: Incarnation(1) };
-        let connect = Connect { key: phone(), node: elsewhere };
+        let connect = Connect { key: phone(), node: elsewhere, limits: DeviceLimits::default() };
         let newer = fixture.store.connect(vec![connect]).await.expect("connected").remove(0);
         fixture.deliver(Payload::Kick(kick(&fixture, newer.epoch)));
         crate::cursors::CursorWriter::new(fixture.store.clone()).write(&[older]).await;

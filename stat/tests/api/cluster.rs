@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roster::EmbeddedRoster;
 use serde_json::{Value, json};
-use store::{Connect, DeviceKey};
+use store::{Connect, DeviceKey, DeviceLimits};
 use wire::{Device, NodeRef, Role};
 
 use crate::support::{World, eventually};
@@ -97,7 +97,12 @@ async fn a_node_that_is_gone_is_lost_and_its_users_are_offline() {
     let incarnation = spear.record.incarnation;
     let key = DeviceKey { user: "alice".parse().expect("a name"), device: Device::default() };
     let to = NodeRef { id: "spear-1".into(), incarnation };
-    world.cluster.store.connect(vec![Connect { key, node: to }]).await.expect("it connects");
+    world
+        .cluster
+        .store
+        .connect(vec![Connect { key, node: to, limits: DeviceLimits::default() }])
+        .await
+        .expect("it connects");
     let (status, presence) = api.get("/v1/users/alice/presence").await;
     assert_eq!((status, &presence["online"]), (200, &json!(true)), "{presence}");
     assert_eq!(

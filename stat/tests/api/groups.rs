@@ -1,7 +1,7 @@
 //! Groups and their members.
 
 use serde_json::json;
-use store::{Connect, DeviceKey, Disconnect};
+use store::{Connect, DeviceKey, DeviceLimits, Disconnect};
 use wire::{Device, Incarnation, NodeRef, Role, User};
 
 use crate::support::{World, eventually};
@@ -93,7 +93,11 @@ async fn statistics_count_members_those_online_and_the_messages_of_a_minute() {
         ("dave", "phone", &earlier),
         ("mallory", "phone", &spear),
     ];
-    let batch = held.map(|(user, name, node)| Connect { key: device(user, name), node: node.clone() });
+    let batch = held.map(|(user, name, node)| Connect {
+        key: device(user, name),
+        node: node.clone(),
+        limits: DeviceLimits::default(),
+    });
     let connected = world.cluster.store.connect(batch.into()).await.expect("the store works");
     for number in 0..3 {
         let (status, sent) = api.post("/v1/messages", json!({"to": {"group": "team"}, "body": number})).await;
@@ -124,7 +128,13 @@ async fn statistics_of_a_large_group_are_counted_page_by_page() {
     let spear = registered.record.node_ref();
     // Some of each page.
     let online = names.iter().step_by(5);
-    let batch = online.map(|name| Connect { key: device(name, "phone"), node: spear.clone() }).collect();
+    let batch = online
+        .map(|name| Connect {
+            key: device(name, "phone"),
+            node: spear.clone(),
+            limits: DeviceLimits::default(),
+        })
+        .collect();
     world.cluster.store.connect(batch).await.expect("the store works");
     eventually("the spear is shown", async || (api.get("/v1/nodes/spear-1").await.0 == 200).then_some(()))
         .await;

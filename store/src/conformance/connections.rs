@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Place, support::*};
-use crate::{Connect, DeviceKey, DevicePresence, Disconnect, Store, UserPresence};
+use crate::{Connect, DeviceKey, DeviceLimits, DevicePresence, Disconnect, Store, UserPresence};
 
 async fn presence(store: &impl Store, name: &str) -> UserPresence {
     store.presence(vec![user(name)]).await.expect("the store works").remove(0)
@@ -39,7 +39,10 @@ pub async fn epochs_grow_with_each_connection(place: &impl Place) {
     assert!(third.known);
     assert_eq!(third.previous, None, "it was released");
     let batch = vec![phone.clone(), key("a", "pad"), phone.clone()];
-    let batch = batch.into_iter().map(|key| Connect { key, node: two.clone() }).collect();
+    let batch = batch
+        .into_iter()
+        .map(|key| Connect { key, node: two.clone(), limits: DeviceLimits::default() })
+        .collect();
     let answers = store.connect(batch).await.expect("the store works");
     assert_eq!(answers[0].previous, Some((one, third.epoch)));
     assert_eq!(answers[2].previous, Some((two, answers[0].epoch)));

@@ -12,6 +12,7 @@
 //! | `marks.rs` | read marks, the log of changes |
 //! | `recalls.rs` | recalled messages |
 //! | `connections.rs` | epochs and presence |
+//! | `forgetting.rs` | devices that are forgotten |
 //! | `assertion.rs` | presence that is said again |
 //! | `cursors.rs` | what a device has confirmed |
 //! | `routing.rs` | which nodes are told |
@@ -32,6 +33,7 @@ pub mod connections;
 pub mod cursors;
 pub mod duplicates;
 pub mod durability;
+pub mod forgetting;
 pub mod groups;
 pub mod inboxes;
 pub mod marks;
@@ -177,6 +179,15 @@ macro_rules! conformance {
                 a_late_call_of_an_old_start_holds_nothing,
                 concurrent_connections_get_different_epochs,
                 a_device_has_missed_what_came_since_it_had_everything,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            forgetting {
+                beyond_the_limit_the_one_that_was_away_longest_goes,
+                where_all_are_connected_the_one_that_came_first_goes,
+                one_that_was_not_used_for_long_is_forgotten,
+                when_a_device_was_used_is_known_again,
             }
         );
         $crate::conformance_theme!(

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use wire::{Conversation, Destination, Device, Group, Incarnation, Message, MessageId, NodeRef, User};
 
 use crate::{
-    Append, AppendRefusal, Appended, Author, ChangeList, Connect, Connected, DeviceKey, Direction,
+    Append, AppendRefusal, Appended, Author, ChangeList, Connect, Connected, DeviceKey, DeviceLimits, Direction,
     GroupRecord, Inbox, Page, PageRequest, Recall, RecallDone, RecallRefusal, Store, UserGroup,
 };
 
@@ -148,7 +148,17 @@ pub async fn membership(store: &impl Store, name: &str, in_group: &str) -> UserG
 
 /// Connects a device to a node.
 pub async fn connect(store: &impl Store, key: &DeviceKey, node: &NodeRef) -> Connected {
-    let batch = vec![Connect { key: key.clone(), node: node.clone() }];
+    connect_within(store, DeviceLimits::default(), key, node).await
+}
+
+/// Connects a device to a node, within these bounds.
+pub async fn connect_within(
+    store: &impl Store,
+    limits: DeviceLimits,
+    key: &DeviceKey,
+    node: &NodeRef,
+) -> Connected {
+    let batch = vec![Connect { key: key.clone(), node: node.clone(), limits }];
     let mut answers = store.connect(batch).await.expect("the store works");
     assert_eq!(answers.len(), 1, "one answer a connection");
     answers.remove(0)

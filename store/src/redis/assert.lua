@@ -18,7 +18,7 @@ for key = 1, #KEYS, 2 do
   end
   stored = tonumber(stored)
   if stored < tonumber(epoch) then
-    call('HSET', devices, device, epoch .. ':' .. born_at)
+    call('HSET', devices, device, epoch .. ':' .. born_at, '#' .. device, text(now))
   end
   local is_newest = stored <= tonumber(epoch)
   local entry = table.concat({incarnation, since_at, epoch, node}, ' ')

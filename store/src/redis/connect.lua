@@ -1,14 +1,16 @@
--- After version.lua, live.lua and seen.lua: connects devices of users of one shard.
--- Keys, a connection: device, presence, starts, away. Arguments, a connection: the device, the node's incarnation, the node.
+-- After version.lua, live.lua, seen.lua and forget.lua: connects devices of users of one shard.
+-- Keys, a connection: device, presence, starts, away. Arguments, a connection: the device, the node's incarnation, the node, the
+-- most devices, after how many milliseconds an unused one is forgotten, what the keys of the user's cursors begin with.
 -- Answers, a connection: its epoch, born_at, whether the device was known, the time now, the entry of whoever held it,
--- since when it was away.
+-- since when it was away, the devices that were forgotten although they were connected.
 
 local answers = {}
-local argument = 1
+local at = 1
 for key = 1, #KEYS, 4 do
   local devices, presence, starts, away = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
-  local device, incarnation, node = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
-  argument = argument + 3
+  local device, incarnation, node = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local most, unused_ms, cursors = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
+  at = at + 6
   local known = call('HGET', devices, device)
   local epoch, born_at = 0, '0'
   if known then
@@ -22,7 +24,7 @@ for key = 1, #KEYS, 4 do
   if by and is_dead(starts, holder, tonumber(by)) then
     held = false
   end
-  call('HSET', devices, device, epoch .. ':' .. born_at)
+  call('HSET', devices, device, epoch .. ':' .. born_at, '#' .. device, text(now))
   see(devices, now)
   -- Also where the node's start is dead by now: whoever reads it passes it over.
   call('HSET', presence, device, table.concat({incarnation, text(now), epoch, node}, ' '))
@@ -32,6 +34,7 @@ for key = 1, #KEYS, 4 do
     away_since = text(now)
     call('HSET', away, device, away_since)
   end
-  answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held, away_since}
+  local evicted = make_room(devices, presence, starts, away, cursors, device, most, unused_ms)
+  answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held, away_since, evicted}
 end
 return answers

@@ -1,6 +1,7 @@
 //! What each device has confirmed.
 
 use redis_link::Call;
+use wire::User;
 
 use super::{
     RedisStore, script,
@@ -12,7 +13,12 @@ use crate::{CursorMove, Cursors, DeviceKey, StoreError};
 impl RedisStore {
     /// One hash a device: conversation → `seq`. No name holds a slash.
     fn cursor_key(&self, key: &DeviceKey) -> String {
-        format!("{}/{}", self.keys.user(&key.user).of("cursor"), key.device)
+        format!("{}{}", self.cursor_keys(&key.user), key.device)
+    }
+
+    /// What the names of a user's hashes begin with.
+    pub(super) fn cursor_keys(&self, user: &User) -> String {
+        format!("{}/", self.keys.user(user).of("cursor"))
     }
 
     pub(super) async fn cursors_of(&self, key: &DeviceKey) -> Result<Cursors, StoreError> {

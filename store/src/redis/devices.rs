@@ -20,8 +20,8 @@ use super::{
     values,
 };
 use crate::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange, RoomCount,
-    RoomHolder, StoreError, UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Evicted, Held, InterestChange,
+    RoomCount, RoomHolder, StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -38,15 +38,22 @@ impl Devices for RedisStore {
     }
 
     async fn connect(&self, batch: Vec<Connect>) -> Result<Vec<Connected>, StoreError> {
-        let items = batch.iter().map(|Connect { key, node }| {
+        let items = batch.iter().map(|Connect { key, node, limits }| {
             let of = self.keys.user(&key.user);
             Item {
                 keys: vec![of.device(), of.presence(), of.partition.starts(), of.away()],
-                arguments: vec![text(key.device.as_str()), number(node.incarnation.0), text(&node.id)],
+                arguments: vec![
+                    text(key.device.as_str()),
+                    number(node.incarnation.0),
+                    text(&node.id),
+                    number(limits.most.max(1) as u64),
+                    number(limits.forget_after_ms),
+                    self.cursor_keys(&key.user).into_bytes().into(),
+                ],
                 partition: of.partition,
             }
         });
-        let script = script!("version.lua", "live.lua", "seen.lua", "connect.lua");
+        let script = script!("version.lua", "live.lua", "seen.lua", "forget.lua", "connect.lua");
         let answers = self.change(script, &[], items.collect()).await?;
         answers.into_iter().map(connected).collect()
     }
@@ -139,5 +146,10 @@ fn connected(answer: Value) -> Result<Connected, StoreError> {
     let previous = previous.map_err(|error| unreadable("a connection", &error))?;
     let previous = previous.map(|entry| (entry.node, entry.epoch));
     let away_since = values::signed(next()?)?;
-    Ok(Connected { epoch, born_at, known, since_at, previous, away_since })
+    let mut evicted = Vec::new();
+    for (device, entry) in values::pairs(next()?)? {
+        let Entry { node, epoch, .. } = values::parsed(entry)?;
+        evicted.push(Evicted { device: values::parsed(device)?, node, epoch });
+    }
+    Ok(Connected { epoch, born_at, known, since_at, previous, away_since, evicted })
 }

@@ -10,6 +10,7 @@ for key = 1, #KEYS, 3 do
   local held = call('HGET', KEYS[key + 1], device)
   if held and string.match(held, '^%d+ %d+ (%d+) ') == epoch then
     call('HDEL', KEYS[key + 1], device)
+    call('HSET', KEYS[key], '#' .. device, text(now))
     see(KEYS[key], now)
     if received then
       call('HSET', KEYS[key + 2], device, text(now))

@@ -18,7 +18,7 @@
 //! | `room:<room>` | hash | node → `<incarnation> <members>` that it holds; lapses a day after nobody asks any more. In the partition of `r:<room>` |
 //! | `inbox:<user>` | hash | direct conversation → last `seq`; `g:<group>` → `1`, or `p` while a change is under way; `#` → version |
 //! | `changed:<user>` | sorted set | direct conversations with a change log, by its last `rev` |
-//! | `device:<user>` | hash | device → `<epoch>:<born_at>`; `#` → when the user was last seen |
+//! | `device:<user>` | hash | device → `<epoch>:<born_at>`; `#<device>` → when it last connected or disconnected; `#` → when the user was last seen |
 //! | `away:<user>` | hash | device → until when it was given everything: see `Connected` |
 //! | `cursor:<user>/<device>` | hash | conversation → `seq` up to which the device holds everything |
 //! | `ban:<user>` | string | nothing: it is there while the user is banned |

@@ -16,11 +16,8 @@
 //! | `changes.rs`, `mark_read.lua`, `recall.lua`, `list_changes.lua` | read marks, recalled messages, the change log; `note_changes.lua`: inboxes in a cluster |
 //! | `inboxes.rs` | inboxes, their versions, read marks |
 //! | `groups.rs`, `members.rs` and their scripts | groups; changes of members |
-//! | `devices.rs` | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation |
+//! | `devices.rs` and its scripts | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation; `forget.lua`: devices that are forgotten |
 //! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is where; cursors; routing |
-//! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
-//! | `devices.rs` and its scripts | [`crate::Devices`]: which file does what; connections and their epochs |
-//! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is connected where; cursors; routing of groups |
 //! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
 //!
 //! **Atomic** is what one script does. It touches one partition in a cluster, any number elsewhere, so that a direct

@@ -6,7 +6,8 @@ local at = 1
 for key = 1, #KEYS, 2 do
   local known = redis.call('HGET', KEYS[key], ARGV[at])
   local count = tonumber(ARGV[at + 2])
-  if not known or tonumber(string.match(known, '^%d+')) <= tonumber(ARGV[at + 1]) then
+  -- Not of a device that was forgotten: nobody would remove them.
+  if known and tonumber(string.match(known, '^%d+')) <= tonumber(ARGV[at + 1]) then
     for n = at + 3, at + 1 + 2 * count, 2 do
       local before = redis.call('HGET', KEYS[key + 1], ARGV[n])
       if not before or tonumber(before) < tonumber(ARGV[n + 1]) then

@@ -22,7 +22,9 @@ impl Operation for MoveCursors {
 
     fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<()> {
         for CursorMove { key, epoch, cursors } in &self.0 {
-            if *epoch < unit.epoch(key)? {
+            let known = unit.epoch(key)?;
+            // One that was forgotten would leave cursors behind that nobody removes.
+            if known == 0 || *epoch < known {
                 continue;
             }
             for (conversation, seq) in cursors {

@@ -2,19 +2,20 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use wire::{Group, NodeRef, Room, User};
+use wire::{Device, Group, NodeRef, Room, User};
 
 use super::{
     SqliteStore,
     cursors::{self, MoveCursors},
     failure::{signed, unsigned},
+    forget,
     job::{Operation, Weight},
     live::Live,
     unit::Unit,
 };
 use crate::{
-    Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Held, InterestChange, RoomCount,
-    RoomHolder, StoreError, UserPresence,
+    Connect, Connected, CursorMove, Cursors, DeviceKey, DeviceLimits, Devices, Disconnect, Evicted, Held,
+    InterestChange, RoomCount, RoomHolder, StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -104,6 +105,7 @@ struct Registered {
     known: bool,
     away_since: i64,
     now: i64,
+    forgotten: Vec<Device>,
 }
 
 impl Operation for ConnectBatch {
@@ -115,22 +117,27 @@ impl Operation for ConnectBatch {
     }
 
     fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<Vec<Registered>> {
-        self.0.iter().map(|connect| register(unit, &connect.key)).collect()
+        self.0.iter().map(|connect| register(unit, &connect.key, connect.limits)).collect()
     }
 
     fn settle(self, written: Vec<Registered>, live: &mut Live) -> Vec<Connected> {
         self.0
             .iter()
             .zip(written)
-            .map(|(connect, Registered { epoch, born_at, known, away_since, now })| {
-                let previous = live.presence.connect(&connect.key, &connect.node, epoch, now);
-                Connected { epoch, born_at, known, since_at: now, previous, away_since }
+            .map(|(connect, Registered { epoch, born_at, known, away_since, now, forgotten })| {
+                let Connect { key, node, .. } = connect;
+                let previous = live.presence.connect(key, node, epoch, now);
+                let evicted = forgotten.into_iter().filter_map(|device| {
+                    let (node, epoch) = live.presence.evict(&key.user, &device)?;
+                    Some(Evicted { device, node, epoch })
+                });
+                Connected { epoch, born_at, known, since_at: now, previous, away_since, evicted: evicted.collect() }
             })
             .collect()
     }
 }
 
-fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered> {
+fn register(unit: &mut Unit<'_>, key: &DeviceKey, limits: DeviceLimits) -> rusqlite::Result<Registered> {
     let (user, device) = (key.user.as_str(), key.device.as_str());
     let stored = unit
         .connection
@@ -147,7 +154,8 @@ fn register(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Registered
     let epoch = (last_epoch + 1).max(unit.now.unsigned_abs() * EPOCHS_PER_MS);
     set_epoch(unit, key, epoch, born_at, away_since)?;
     see(unit, &key.user)?;
-    Ok(Registered { epoch, born_at, known, away_since, now: unit.now })
+    let forgotten = forget::make_room(unit, key, limits)?;
+    Ok(Registered { epoch, born_at, known, away_since, now: unit.now, forgotten })
 }
 
 /// `born_at` and `away_since` are for a device that is not known.
@@ -160,18 +168,25 @@ fn set_epoch(
 ) -> rusqlite::Result<()> {
     unit.connection
         .prepare_cached(
-            "INSERT INTO device (user, device, epoch, born_at, away_since) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET epoch = excluded.epoch",
+            "INSERT INTO device (user, device, epoch, born_at, away_since, seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET epoch = excluded.epoch, seen_at = excluded.seen_at",
         )?
-        .execute(params![key.user.as_str(), key.device.as_str(), signed(epoch), born_at, away_since])?;
+        .execute(params![
+            key.user.as_str(),
+            key.device.as_str(),
+            signed(epoch),
+            born_at,
+            away_since,
+            unit.now
+        ])?;
     unit.set_epoch(key, epoch);
     Ok(())
 }
 
 /// A user's first device owns everything that is kept, a further one what comes from now on.
 fn born_at(unit: &mut Unit<'_>, user: &str) -> rusqlite::Result<i64> {
-    let first =
-        !unit.connection.prepare_cached("SELECT 1 FROM device WHERE user = ?1 LIMIT 1")?.exists([user])?;
+    // Not whether there is one now: they may have been forgotten.
+    let first = !unit.connection.prepare_cached("SELECT 1 FROM seen WHERE user = ?1")?.exists([user])?;
     if first {
         return Ok(0);
     }
@@ -229,6 +244,9 @@ impl Operation for DisconnectBatch {
             let stands = unit.live.read().presence.holds(key, *epoch);
             if stands {
                 see(unit, &key.user)?;
+                unit.connection
+                    .prepare_cached("UPDATE device SET seen_at = ?3 WHERE user = ?1 AND device = ?2")?
+                    .execute(params![key.user.as_str(), key.device.as_str(), unit.now])?;
             }
             if stands && *received {
                 leave(unit, key, *epoch)?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | [`SqliteStore`]: opening, asking, closing |
 //! | `options.rs` | [`SqliteOptions`] |
-//! | `schema.rs`, `schema_1.sql` to `schema_3.sql` | the tables and their versions |
+//! | `schema.rs`, `schema_1.sql` to `schema_4.sql` | the tables and their versions |
 //! | `writer.rs` | the one thread that writes, many calls in one transaction |
 //! | `job.rs` | what it is asked to do; `unit.rs`: what it works with meanwhile |
 //! | `conversations.rs` | rows of conversations that it remembers |
@@ -14,7 +14,7 @@
 //! | `messages.rs`, `pages.rs`, `rows.rs` | reading messages, inboxes, read marks |
 //! | `changes.rs`, `marks.rs`, `recall.rs` | the change log; read marks; recalled messages |
 //! | `groups.rs`, `members.rs` | groups; changes of members |
-//! | `devices.rs`, `cursors.rs` | connections and epochs; cursors |
+//! | `devices.rs`, `cursors.rs`, `forget.rs` | connections and epochs; cursors; devices that are forgotten |
 //! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `versions.rs` | what does not survive the process |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
@@ -29,6 +29,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod failure;
+mod forget;
 mod groups;
 mod ids;
 mod interest;

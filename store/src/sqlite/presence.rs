@@ -92,6 +92,17 @@ impl Presence {
         }
     }
 
+    /// A device is forgotten; answers who held it.
+    pub(super) fn evict(&mut self, user: &User, device: &Device) -> Option<(NodeRef, u64)> {
+        let devices = self.users.get_mut(user)?;
+        let place = devices.binary_search_by(|held| held.device.cmp(device)).ok()?;
+        let Held { node, epoch, .. } = devices.remove(place);
+        if devices.is_empty() {
+            self.users.remove(user);
+        }
+        Some((node, epoch))
+    }
+
     /// The nodes that hold devices of these users, each once.
     pub(super) fn nodes<'a>(&self, users: impl Iterator<Item = &'a User>) -> Vec<NodeRef> {
         let mut nodes: Vec<NodeRef> = Vec::new();

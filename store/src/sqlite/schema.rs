@@ -8,8 +8,12 @@ use super::failure::failed;
 use crate::StoreError;
 
 /// Each entry brings a file from the version of its index to the next one. Entries are never changed, only added.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// How long a connection waits for a lock of SQLite's own, milliseconds. Only one process opens the file and only one
 /// thread of it writes, so this covers moments such as the reset of the log.
