@@ -168,6 +168,14 @@ pub(super) fn user(name: &str) -> User {
     name.parse().expect("a name")
 }
 
+/// A hub that tells nobody else of takeovers.
+pub(super) fn hub(node: NodeRef, store: Arc<dyn Store>) -> Arc<Hub> {
+    let publisher = Arc::new(Publisher::new(Arc::new(EmbeddedRelay::new(1)), node.clone()));
+    let announcer = Announcer::remote(node.clone(), publisher);
+    let counters = Arc::new(Counters::new().expect("counters"));
+    Hub::new(node, store, counters, announcer, HEARTBEAT)
+}
+
 impl Fixture {
     pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
@@ -175,10 +183,7 @@ impl Fixture {
         let store: Arc<dyn Store> = flaky.clone();
         let node = NodeRef { id: "spear-1".into(), incarnation: Incarnation(1) };
         store.enter(&node).await.expect("entered");
-        let publisher = Arc::new(Publisher::new(Arc::new(EmbeddedRelay::new(1)), node.clone()));
-        let announcer = Announcer::remote(node.clone(), publisher);
-        let counters = Arc::new(Counters::new().expect("counters"));
-        let hub = Hub::new(node, store.clone(), counters, announcer, HEARTBEAT);
+        let hub = hub(node, store.clone());
         Self { hub, store, flaky, ids: AtomicUsize::new(1), _directory: directory }
     }
 

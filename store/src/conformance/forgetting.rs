@@ -18,7 +18,10 @@ async fn tick(store: &impl Store) {
 }
 
 async fn disconnect(store: &impl Store, key: &DeviceKey, epoch: u64) {
-    store.disconnect(vec![Disconnect { key: key.clone(), epoch }]).await.expect("the store works");
+    store
+        .disconnect(vec![Disconnect { key: key.clone(), epoch, received: true }])
+        .await
+        .expect("the store works");
 }
 
 async fn confirm(store: &impl Store, key: &DeviceKey, epoch: u64) {

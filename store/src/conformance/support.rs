@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use wire::{Conversation, Destination, Device, Group, Incarnation, Message, MessageId, NodeRef, User};
 
 use crate::{
-    Append, AppendRefusal, Appended, Author, ChangeList, Connect, Connected, DeviceKey, DeviceLimits, Direction,
-    GroupRecord, Inbox, Page, PageRequest, Recall, RecallDone, RecallRefusal, Store, UserGroup,
+    Append, AppendRefusal, Appended, Author, ChangeList, Connect, Connected, DeviceKey, DeviceLimits,
+    Direction, GroupRecord, Inbox, Page, PageRequest, Recall, RecallDone, RecallRefusal, Store, UserGroup,
 };
 
 /// The traits whose methods the cases call.

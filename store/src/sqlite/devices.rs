@@ -131,7 +131,15 @@ impl Operation for ConnectBatch {
                     let (node, epoch) = live.presence.evict(&key.user, &device)?;
                     Some(Evicted { device, node, epoch })
                 });
-                Connected { epoch, born_at, known, since_at: now, previous, away_since, evicted: evicted.collect() }
+                Connected {
+                    epoch,
+                    born_at,
+                    known,
+                    since_at: now,
+                    previous,
+                    away_since,
+                    evicted: evicted.collect(),
+                }
             })
             .collect()
     }

@@ -9,12 +9,12 @@ use wire::{Device, Hint, Incarnation, NodeRecord, NodeState, Role};
 
 use super::{
     super::{
-        fixture::{Client, Fixture, user},
+        fixture::{self, Client, Fixture, user},
         flaky::Flaky,
     },
     *,
 };
-use crate::{connection::Identity, counters::Counters};
+use crate::connection::Identity;
 
 const PLENTY: usize = 10_000;
 const MOST: usize = 3;
@@ -41,8 +41,7 @@ impl Pair {
         let one = Spear::new(fixture.hub.clone(), &relay).await;
         let node = NodeRef { id: "spear-2".into(), incarnation: Incarnation(1) };
         fixture.store.enter(&node).await.expect("entered");
-        let counters = Arc::new(Counters::new().expect("counters"));
-        let two = Spear::new(Hub::new(node, fixture.store.clone(), counters), &relay).await;
+        let two = Spear::new(fixture::hub(node, fixture.store.clone()), &relay).await;
         Self { flaky: fixture.flaky.clone(), one, two, _fixture: fixture }
     }
 
