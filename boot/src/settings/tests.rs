@@ -36,6 +36,14 @@ const CLUSTER: &str = r#"
     [log]
     format = "pretty"
     level = "info"
+    [jwt]
+    hs256_secret = ""
+    hs256_secret_file = ""
+    public_key_file = ""
+    jwks_file = ""
+    issuer = ""
+    audience = ""
+    leeway_ms = 5000
     [roster]
     kind = "embedded"
     [store]
