@@ -51,9 +51,16 @@ async fn read(fixture: &Fixture, name: &str, conversation: &Conversation, seq: u
     hint(conversation, &marked.logged.expect("it has moved"), change)
 }
 
+/// Stores and delivers a message, and waits until nobody here has to read it from the store any more: what is done next would be
+/// read with it.
 async fn send(fixture: &Fixture, from: &str, destination: Destination) {
     let sent = fixture.append(from, destination, 0).await;
+    let Payload::Message(hint) = &sent else { panic!("a message's hint: {sent:?}") };
+    let conversation = hint.conversation.clone();
     fixture.deliver(sent);
+    let settled =
+        || fixture.hub.existing(&conversation).is_none_or(|sequencer| sequencer.is_everybody_live());
+    fixture.until("everybody is live", settled).await;
 }
 
 /// Confirms everything up to `seq`, and ends the connection without saying that it has arrived.
@@ -265,7 +272,8 @@ async fn a_connection_has_not_given_everything_while_something_waits_or_may_be_o
     connection.resumed();
     assert!(connection.caught_up_since().is_some());
     assert!(!fixture.hub.has_received_everything(&connection), "not for a heartbeat yet");
-    send(&fixture, "alice", to("bob")).await;
+    let sent = fixture.append("alice", to("bob"), 0).await;
+    fixture.deliver(sent);
     assert!(connection.caught_up_since().is_none(), "its queue is full");
     bob.read(PLENTY);
     has(&bob, &["m1"]).await;

@@ -397,6 +397,12 @@ impl Sequencer {
         self.state.lock().subscribers.is_empty()
     }
 
+    /// Whether nobody catches up.
+    #[cfg(test)]
+    pub(super) fn is_everybody_live(&self) -> bool {
+        self.state.lock().subscribers.iter().all(|subscriber| subscriber.live)
+    }
+
     /// Whether anything was heard of the members.
     #[cfg(test)]
     pub(super) fn knows_members(&self) -> bool {
