@@ -11,7 +11,10 @@ use roster::{EmbeddedRoster, Roster, RosterError, ZooKeeperRoster};
 use store::{RedisStore, SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
 
-use crate::{JwtSettings, KeyError, OnZooKeeperLoss, Secret, Shared, SigningKey, incarnation, keys, servers};
+use crate::{
+    JwtSettings, KeyError, OnZooKeeperLoss, RetentionSettings, Secret, Shared, SigningKey, incarnation, keys,
+    servers,
+};
 
 /// How many hints may wait for one spear in the embedded relay. At 64 KiB a message this is 256 MiB at the very most;
 /// what does not fit is dropped, and found in the store.
@@ -35,6 +38,8 @@ pub struct Cluster {
     pub embedded: bool,
     /// What becomes of message ids while ZooKeeper is lost.
     pub on_zookeeper_loss: OnZooKeeperLoss,
+    /// What the store keeps, and how often it is looked at.
+    pub retention: RetentionSettings,
     /// Where this process keeps its files. Only the embedded cluster keeps any that matter.
     pub data_dir: Arc<Path>,
     /// Signs tickets (HS256); every ticket and spear of the cluster has the same one.
@@ -108,6 +113,7 @@ impl Cluster {
             secret,
             embedded: true,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
+            retention: shared.store.retention,
             ticket_key: SigningKey::at(&data_dir.join("ticket.key"))?,
             jwt: shared.jwt.clone(),
             token_key: Some(SigningKey::at(&data_dir.join("token.key"))?),
@@ -137,6 +143,7 @@ impl Cluster {
             secret: shared.cluster.secret.clone(),
             embedded: false,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
+            retention: shared.store.retention,
             ticket_key: SigningKey::from_text(TICKET_KEY_NAME, &shared.cluster.ticket_key),
             jwt: shared.jwt.clone(),
             token_key: None,

@@ -60,8 +60,9 @@ pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
 pub use secret::Secret;
 pub use settings::{
     AdminSettings, ClusterSettings, InstanceSettings, JwtSettings, LogFormat, LogSettings, NodeSettings,
-    OnZooKeeperLoss, RedisMode, RedisSettings, RelayKind, RelaySettings, RosterKind, RosterSettings,
-    SettingsError, Shared, StoreKind, StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
+    OnZooKeeperLoss, RedisMode, RedisSettings, RelayKind, RelaySettings, RetentionSettings, RosterKind,
+    RosterSettings, SettingsError, Shared, StoreKind, StoreSettings, Tree, ZooKeeperSettings, load,
+    profiles_dir,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use supervisor::{EXIT_SUPERSEDED, Kept, Stage, Supervisor};

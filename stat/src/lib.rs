@@ -9,6 +9,7 @@
 //! | `nodes.rs` | the roster joined with the reports |
 //! | `history.rs` | a bounded ring of samples for each node, and rates |
 //! | `totals.rs` | sums over the live spears |
+//! | `retention.rs` | trims what is old, where this node is elected for it |
 //! | `own_report.rs` | this node's report about itself |
 //! | `http/` | the business API |
 
@@ -18,6 +19,7 @@ mod intake;
 mod nodes;
 mod observed;
 mod own_report;
+mod retention;
 mod settings;
 mod totals;
 
@@ -34,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 use wire::{NodeRecord, NodeState, proto::stat::stat_server::StatServer};
 
-use crate::{history::History, http::Api, intake::Intake, observed::Observed};
+use crate::{history::History, http::Api, intake::Intake, observed::Observed, retention::Trimmer};
 
 pub use settings::{Limits, Settings, SettingsError};
 
@@ -77,6 +79,14 @@ pub async fn run(
     let stop = shutdown.token();
     let _background_ends_with_this = stop.clone().drop_guard();
     boot::spawn(observed.clone().follow(cluster.store.clone(), store_condition, stop.clone()));
+    let trimmer = Trimmer::new(
+        node.id.clone(),
+        cluster.roster.clone(),
+        cluster.store.clone(),
+        cluster.retention,
+        node.labels(),
+    );
+    boot::spawn(trimmer.run(stop.clone()));
     boot::spawn(own_report::report(
         record.clone(),
         cluster.store.clone(),

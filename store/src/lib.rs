@@ -9,6 +9,7 @@
 //! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
 //! | `bans.rs` | [`Bans`]: users who may not connect |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
+//! | `retention.rs` | [`Retention`]: what is old is trimmed |
 //! | `sqlite/` | the embedded implementation |
 //! | `redis/` | the implementation for clusters |
 //! | `conformance/` | what every implementation must do; each runs it in its tests |
@@ -23,6 +24,7 @@ mod groups;
 mod messages;
 mod redis;
 mod reports;
+mod retention;
 mod sqlite;
 
 pub mod conformance;
@@ -42,11 +44,12 @@ pub use messages::{
 };
 pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
+pub use retention::{Progress, Retention, RetentionPolicy, TrimStep};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Everything that is kept.
-pub trait Store: Messages + Changes + Groups + Devices + Bans + Reports {}
-impl<T: Messages + Changes + Groups + Devices + Bans + Reports> Store for T {}
+pub trait Store: Messages + Changes + Groups + Devices + Bans + Reports + Retention {}
+impl<T: Messages + Changes + Groups + Devices + Bans + Reports + Retention> Store for T {}
 
 /// Why the store could not do a whole call. Single refusals within a batch have types of their own.
 #[derive(Debug, thiserror::Error)]

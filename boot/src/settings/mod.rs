@@ -37,7 +37,7 @@ pub use node::{AdminSettings, NodeSettings};
 pub use servers::{RedisMode, RedisSettings, ZooKeeperSettings};
 pub use shared::{
     ClusterSettings, InstanceSettings, LogFormat, LogSettings, OnZooKeeperLoss, RelayKind, RelaySettings,
-    RosterKind, RosterSettings, Shared, StoreKind, StoreSettings,
+    RetentionSettings, RosterKind, RosterSettings, Shared, StoreKind, StoreSettings,
 };
 pub use tree::Tree;
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use relay::Faults;
 use serde::Deserialize;
+use store::RetentionPolicy;
 
 use super::{
     jwt::JwtSettings,
-    servers::{RedisSettings, ZooKeeperSettings},
+    servers::{Fault, RedisSettings, ZooKeeperSettings},
 };
 use crate::Secret;
 
@@ -114,6 +115,53 @@ pub enum RosterKind {
 pub struct StoreSettings {
     /// Which implementation.
     pub kind: StoreKind,
+    /// What is kept of it.
+    #[serde(default)]
+    pub retention: RetentionSettings,
+}
+
+/// `[store.retention]`: what is old, or beyond a number, is trimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// For how long a message is kept, seconds; 0: for ever.
+    pub age_seconds: u64,
+    /// How many messages of a conversation are kept; 0: all.
+    pub count: u64,
+    /// Between two passes over all conversations, milliseconds.
+    pub interval_ms: u64,
+}
+
+impl RetentionSettings {
+    /// A century: more is a mistake.
+    const AGE_MAX: u64 = 100 * 365 * 24 * 60 * 60;
+    const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=24 * 60 * 60 * 1_000;
+
+    /// As the store takes it.
+    pub fn policy(&self) -> RetentionPolicy {
+        RetentionPolicy { age_ms: self.age_seconds.saturating_mul(1_000), count: self.count }
+    }
+
+    /// The first fault, where there is one.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let Self { age_seconds, interval_ms, .. } = self;
+        if *age_seconds > Self::AGE_MAX {
+            let problem = format!("expected at most {}, got {age_seconds}", Self::AGE_MAX);
+            return Err(("age_seconds", problem));
+        }
+        if !Self::INTERVAL_MS.contains(interval_ms) {
+            let (least, most) = Self::INTERVAL_MS.into_inner();
+            return Err(("interval_ms", format!("expected {least} to {most}, got {interval_ms}")));
+        }
+        Ok(())
+    }
+}
+
+impl Default for RetentionSettings {
+    /// Everything is kept for ever.
+    fn default() -> Self {
+        Self { age_seconds: 0, count: 0, interval_ms: 60_000 }
+    }
 }
 
 /// The implementations.
@@ -167,7 +215,7 @@ impl Shared {
             log: LogSettings { format: LogFormat::Pretty, level: "info".into() },
             jwt: JwtSettings { leeway_ms: 5_000, ..JwtSettings::default() },
             roster: RosterSettings { kind: RosterKind::Embedded },
-            store: StoreSettings { kind: StoreKind::Sqlite },
+            store: StoreSettings { kind: StoreKind::Sqlite, retention: RetentionSettings::default() },
             relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },
             zookeeper: ZooKeeperSettings::default(),
             redis: RedisSettings::default(),

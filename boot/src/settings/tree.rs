@@ -186,6 +186,7 @@ impl Tree {
             Err(SettingsError::at(&self.place(&key), &key, &problem))
         };
         self.shared.jwt.check().or_else(|fault| of("jwt", fault))?;
+        self.shared.store.retention.check().or_else(|fault| of("store.retention", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
         self.shared.redis.check().or_else(|fault| of("redis", fault))
     }

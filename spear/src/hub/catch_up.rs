@@ -7,7 +7,7 @@ use store::{Page, Span, StoreError};
 use tokio::time;
 use wire::Conversation;
 
-use super::{Hub, Sequencer, fill::message_frame, sequencer::Caught};
+use super::{Hub, Sequencer, fill::message_frame, gap, sequencer::Caught};
 use crate::connection::Connection;
 
 /// How long to wait before the store is asked again after it failed.
@@ -15,6 +15,36 @@ pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// How long to wait before reading again what was not there yet.
 const BEHIND_PAUSE: Duration = Duration::from_millis(2);
+
+/// Where a connection begins to read.
+struct Start {
+    /// What follows is to be read.
+    position: u64,
+    since: Since,
+}
+
+/// Why a connection begins where it does.
+enum Since {
+    /// Everything before was given to it, or confirmed by its device.
+    Given,
+    /// Its device has been known for long and has confirmed nothing: what was sent before it existed is not its.
+    Birth,
+    /// Its device is new: a user's first one begins with what retention has left.
+    Now,
+}
+
+impl Start {
+    /// Up to where the device has everything, or has no claim to it: what is missing after that is told.
+    fn has_up_to(&self, page: &Page) -> u64 {
+        match self.since {
+            Since::Given => self.position,
+            // Of what was trimmed nobody knows when it was sent. Better told too much than silently left out.
+            Since::Birth if self.position < page.first_seq => 0,
+            Since::Birth => self.position,
+            Since::Now => u64::MAX,
+        }
+    }
+}
 
 /// Why a connection stops catching up with one conversation.
 pub(super) enum Stop {
@@ -75,21 +105,31 @@ impl Hub {
         if !sequencer.is_catching_up(connection) {
             return Err(Stop::Gone);
         }
-        let mut position = match sequencer.given_to(connection) {
-            Some(position) => position,
+        let mut start = match sequencer.given_to(connection) {
+            Some(position) => Start { position, since: Since::Given },
             None => self.start_of(connection, sequencer).await?,
         };
         let conversation = sequencer.conversation();
         let mut given_rev =
             connection.given_changes(conversation).unwrap_or_else(|| self.changes_floor(connection));
+        let mut position = start.position;
         loop {
-            let (Page { messages, rev, .. }, spans, members_version) = {
+            let (page, spans, members_version) = {
                 let _permit = self.pages.acquire().await.map_err(|_| Stop::Closed)?;
                 let page = self.page_after(sequencer, position).await?;
                 let (spans, members_version) = self.spans_now(connection, sequencer).await?;
                 (page, spans, members_version)
             };
-            for message in &messages {
+            let begins_at = gap::begins_at(&page);
+            if position < begins_at {
+                let has = start.has_up_to(&page);
+                for frame in gap::frames(sequencer.conversation(), has, begins_at, spans.as_deref()) {
+                    give(connection, &frame).await?;
+                }
+                position = begins_at - 1;
+                sequencer.gave(connection, position);
+            }
+            for message in &page.messages {
                 let theirs =
                     spans.as_ref().is_none_or(|spans| spans.iter().any(|span| span.holds(message.seq)));
                 let own = message.origin_session == connection.identity.session;
@@ -109,15 +149,16 @@ impl Hub {
                     return Err(Stop::Gone);
                 }
             }
-            if !messages.is_empty() {
+            start = Start { position, since: Since::Given };
+            if !page.messages.is_empty() {
                 continue;
             }
-            if rev > given_rev {
+            if page.rev > given_rev {
                 // After the messages, so that one that was recalled meanwhile is told to be so.
                 given_rev = self.give_changes(connection, conversation, spans.as_deref(), given_rev).await?;
                 continue;
             }
-            match sequencer.caught_up(connection, position, members_version, rev) {
+            match sequencer.caught_up(connection, position, members_version, page.rev) {
                 Caught::Live => return Ok(()),
                 Caught::Gone => return Err(Stop::Gone),
                 // What came meanwhile is in the store: it was stored before it was handed out. The pause keeps a hint that
@@ -144,7 +185,7 @@ impl Hub {
 
     /// Where a connection starts: its device's cursor, or else what was there before the device's time. Of a group nothing from
     /// before the user's time, and nothing that this very connection was given before the user left and came back.
-    async fn start_of(&self, connection: &Connection, sequencer: &Sequencer) -> Result<u64, StoreError> {
+    async fn start_of(&self, connection: &Connection, sequencer: &Sequencer) -> Result<Start, StoreError> {
         if let Some(group) = sequencer.conversation().group() {
             // Where the store failed while the group was joined, this has not been done yet.
             self.want(std::slice::from_ref(group)).await?;
@@ -152,15 +193,21 @@ impl Hub {
         let (spans, _) = self.spans_now(connection, sequencer).await?;
         let joined = spans.as_ref().and_then(|spans| spans.first()).map_or(1, |span| span.joined_seq);
         let cursors = self.store.cursors(&connection.identity.key).await?;
-        let start = match cursors.get(sequencer.conversation()) {
-            Some(&cursor) => cursor,
+        let (start, since) = match cursors.get(sequencer.conversation()) {
+            Some(&cursor) => (cursor, Since::Given),
             None => {
                 let seqs = self.before_birth(connection, vec![sequencer.conversation().clone()]).await?;
-                seqs.first().copied().unwrap_or(0)
+                let known = connection.registered().is_some_and(|registered| registered.known);
+                (seqs.first().copied().unwrap_or(0), if known { Since::Birth } else { Since::Now })
             }
         };
         let given = connection.given_before_leaving(sequencer.conversation());
-        Ok(start.max(joined.saturating_sub(1)).max(given))
+        let position = start.max(joined.saturating_sub(1));
+        Ok(if given > position {
+            Start { position: given, since: Since::Given }
+        } else {
+            Start { position, since }
+        })
     }
 
     /// The last `seq` of each conversation that was sent before the device existed.

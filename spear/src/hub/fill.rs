@@ -10,6 +10,7 @@ use wire::{Message, User};
 use super::{
     Hub,
     catch_up::STORE_RETRY,
+    gap,
     sequencer::{Missing, Outgoing, Sequencer},
 };
 
@@ -40,10 +41,19 @@ impl Hub {
 
     /// Answers whether there was anything.
     async fn fill_page(&self, sequencer: &Arc<Sequencer>, missing: &Missing) -> Result<bool, StoreError> {
-        let Page { messages, rev, .. } = self.page_after(sequencer, missing.after).await?;
+        let page = self.page_after(sequencer, missing.after).await?;
+        if gap::begins_at(&page) > missing.after + 1 {
+            // Retention was faster: each is told what it has not got.
+            let demoted = sequencer.demote_all();
+            for connection in demoted.behind {
+                connection.gave_changes(sequencer.conversation(), demoted.behind_rev);
+                self.catch_up(&connection, sequencer.clone());
+            }
+            return Ok(true);
+        }
         // The spans are read after the messages: whoever left before one of them was sent is known to have left.
         let members_changed = self.read_spans(sequencer, missing.users.clone()).await?;
-        for message in &messages {
+        for message in &page.messages {
             let Some(frame) = message_frame(message) else { continue };
             let outgoing =
                 Outgoing { seq: message.seq, origin_session: message.origin_session, frame: &frame };
@@ -54,11 +64,11 @@ impl Hub {
             self.demote(handed, sequencer);
         }
         // After the messages: what was recalled is told to those who have it already.
-        let has_changed = rev > missing.after_rev;
+        let has_changed = page.rev > missing.after_rev;
         if has_changed {
             self.fill_changes(sequencer, missing.after_rev).await?;
         }
-        Ok(members_changed || has_changed || !messages.is_empty())
+        Ok(members_changed || has_changed || !page.messages.is_empty())
     }
 
     /// The messages after `after`, ascending.

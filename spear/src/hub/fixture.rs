@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use relay::{EmbeddedRelay, Publisher};
 use serde_json::{Value, value::RawValue};
 use socket::{Backlog, Frame, Outlet, Unanswered};
-use store::{Append, AppendRefusal, Appended, Author, Connect, DeviceKey, DeviceLimits, GroupRecord, Store};
+use store::{
+    Append, AppendRefusal, Appended, Author, Connect, CursorMove, DeviceKey, DeviceLimits, GroupRecord,
+    Progress, RetentionPolicy, Store,
+};
 use tokio::{sync::Notify, time};
 use wire::{
     Conversation, Destination, Device, Group, Incarnation, MembershipChange, Message, MessageHint, MessageId,
@@ -103,7 +106,8 @@ impl Client {
         self.frames.lock().iter().filter_map(seq).collect()
     }
 
-    /// What the client was told so far, in order: the message `m1`, the tombstone `t1`, the recall `r1`, the receipt `bob 1`.
+    /// What the client was told so far, in order: the message `m1`, the tombstone `t1`, the recall `r1`, the receipt `bob 1`, the gap
+    /// `3..=7`.
     pub(super) fn told(&self) -> Vec<String> {
         let event = |text: &String| {
             let (name, payload): (String, Value) = serde_json::from_str(text.strip_prefix('2')?).ok()?;
@@ -112,11 +116,18 @@ impl Client {
                 "message" => "m",
                 "recalled" => "r",
                 "receipt" => return Some(format!("{} {}", payload["user"].as_str()?, payload["read_seq"])),
+                "gap" => return Some(format!("{}..={}", payload["from_seq"], payload["to_seq"])),
                 _ => return None,
             };
             Some(format!("{letter}{}", payload["seq"]))
         };
         self.frames.lock().iter().filter_map(event).collect()
+    }
+
+    /// Waits until the client was told exactly this.
+    pub(super) async fn was_told(&self, wanted: &[&str]) {
+        self.has_events(wanted.len()).await;
+        assert_eq!(self.told(), wanted);
     }
 
     /// Waits until the client was told so much.
@@ -302,6 +313,20 @@ impl Fixture {
             members_version: changed.members_version,
             users: changed.changed,
         })
+    }
+
+    /// Keeps only so many messages of each conversation.
+    pub(super) async fn trim(&self, count: u64) {
+        let policy = RetentionPolicy { age_ms: 0, count };
+        let step = self.store.trim(policy, Progress::default()).await.expect("trimmed");
+        assert_eq!(step.next, None, "one step is enough here");
+    }
+
+    /// A device has confirmed everything of a conversation up to `seq`.
+    pub(super) async fn confirmed(&self, connection: &Connection, conversation: &Conversation, seq: u64) {
+        let cursors = vec![(conversation.clone(), seq)];
+        let moved = CursorMove { key: connection.identity.key.clone(), epoch: connection.epoch(), cursors };
+        self.store.move_cursors(vec![moved]).await.expect("moved");
     }
 
     pub(super) fn deliver(&self, hint: Payload) {

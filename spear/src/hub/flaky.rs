@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Connect, Connected, CursorMove, Cursors,
     DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal,
-    MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Recall,
-    RecallDone, RecallRefusal, Report, Reports, RoomCount, RoomHolder, SqliteOptions, SqliteStore,
-    StoreError, UserGroup, UserPresence,
+    MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Progress, Recall,
+    RecallDone, RecallRefusal, Report, Reports, Retention, RetentionPolicy, RoomCount, RoomHolder,
+    SqliteOptions, SqliteStore, StoreError, TrimStep, UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};
@@ -123,5 +123,8 @@ pass_on! {
     Reports {
         fn put_report(report: Report) -> ();
         fn reports() -> Vec<Report>;
+    }
+    Retention {
+        fn trim(policy: RetentionPolicy, from: Progress) -> TrimStep;
     }
 }

@@ -7,6 +7,7 @@
 //! | `fill.rs` | reads what is missing from the store, for those who are live |
 //! | `catch_up.rs` | reads what one connection has not got, at the speed it reads |
 //! | `changes.rs` | receipts and recalled messages: hints, and what was missed of a change log |
+//! | `gap.rs` | what retention has taken before it was given |
 //! | `groups.rs` | groups with a local member, and changes of their members |
 //! | `rooms/` | rooms: who is in them here, and which other nodes hold members |
 //! | `signals.rs` | what is not stored, to whoever is here now |
@@ -25,6 +26,7 @@ mod fill;
 mod fixture;
 #[cfg(test)]
 mod flaky;
+mod gap;
 mod groups;
 mod interest;
 mod rooms;

@@ -264,6 +264,18 @@ impl Sequencer {
         handed
     }
 
+    /// Nobody is live any more; answers those who were, as those who fell behind.
+    pub(super) fn demote_all(&self) -> Handed {
+        let mut state = self.state.lock();
+        let mut handed = Handed { behind_rev: state.rev, ..Handed::default() };
+        for subscriber in &mut state.subscribers {
+            if std::mem::take(&mut subscriber.live) {
+                handed.behind.push(subscriber.connection.clone());
+            }
+        }
+        handed
+    }
+
     /// Replaces the spans of one subscriber.
     pub(super) fn set_spans(&self, connection: &Connection, spans: &Arc<[Span]>, members_version: u64) {
         if let Some(subscriber) = self.state.lock().find_mut(connection) {

@@ -16,6 +16,7 @@
 //! | `assertion.rs` | presence that is said again |
 //! | `cursors.rs` | what a device has confirmed |
 //! | `routing.rs` | which nodes are told |
+//! | `retention.rs` | what is trimmed, and what is left |
 //! | `rooms.rs` | which nodes hold members of a room |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
@@ -43,6 +44,7 @@ pub mod pages;
 pub mod recalls;
 pub mod refusals;
 pub mod reports;
+pub mod retention;
 pub mod rooms;
 pub mod routing;
 pub mod support;
@@ -226,6 +228,20 @@ macro_rules! conformance {
         $crate::conformance_theme!(
             $place,
             reports { the_last_report_of_each_node_is_kept, a_late_report_of_an_old_start_is_dropped }
+        );
+        $crate::conformance_theme!(
+            $place,
+            retention {
+                the_newest_are_kept,
+                a_pass_has_steps,
+                a_pass_comes_by_every_conversation,
+                what_is_old_is_trimmed,
+                what_was_recalled_is_trimmed_like_the_rest,
+                seq_goes_on,
+                a_repetition_of_what_was_trimmed_is_no_error,
+                it_is_trimmed_for_good,
+                a_page_says_where_it_begins_while_it_is_trimmed,
+            }
         );
         $crate::conformance_theme!(
             $place,

@@ -32,7 +32,8 @@
 //! Fields of `conv`: `h` (32 bytes, numbers with the highest byte first: the last `seq` in 8 bytes, its `sent_at` in 8, the
 //! greatest message id in 8, the last day with something in `sent…` in 4, the one before it in 4: all that an append needs, in
 //! one field, because each further one costs as much as a call), `first` (the first `seq` that retention left, 1 where
-//! missing), `a` and `b` (read marks of a direct conversation's users, in the order of its name). `cr` (the last `rev` of the change log). Of groups: `mv` (members version), `rv` (routing
+//! missing: one more than the last where it left none), `a` and `b` (read marks of a direct conversation's users, in the order of
+//! its name), `cr` (the last `rev` of the change log). Of groups: `mv` (members version), `rv` (routing
 //! version), `en` (the `#` of `starts` up to which `interest` is tidy), and while the group exists `made` (`created_at`),
 //! `open` (0 or 1), `name`, `owner`.
 
@@ -110,6 +111,17 @@ impl Keys {
 
     pub(super) fn user(&self, user: &User) -> UserKeys {
         UserKeys { partition: self.partition(partition_of(user.as_str())), user: user.clone() }
+    }
+
+    /// What matches the keys `conv` of all conversations. A prefix holds nothing that means something in a pattern.
+    pub(super) fn all_conversations(&self) -> String {
+        format!("{}:{{p[0-9][0-9][0-9][0-9]}}:conv:*", self.prefix)
+    }
+
+    /// The conversation of a key `conv`.
+    pub(super) fn conversation_of(&self, key: &str) -> Option<Conversation> {
+        let rest = key.strip_prefix(&*self.prefix)?.strip_prefix(":{p")?;
+        rest.split_once("}:conv:")?.1.parse().ok()
     }
 
     /// Where the version of the schema stands.
@@ -243,6 +255,22 @@ mod tests {
             assert!(key.starts_with(&tag), "{key}");
         }
         assert_eq!(keys.user(&user("bob")).inbox(), keys.user(&user("bob")).of("inbox"));
+    }
+
+    #[test]
+    fn a_conversation_is_known_by_its_key() {
+        let keys = Keys::new("t:1");
+        let user = |name: &str| User::new(name).expect("a name");
+        for conversation in [
+            Conversation::direct(user("bob"), user("x:1")),
+            Conversation::Group("}:conv:".trim_matches(['}', ':']).parse().expect("a name")),
+        ] {
+            let key = keys.conversation(&conversation).conv();
+            assert_eq!(keys.conversation_of(&key), Some(conversation), "{key}");
+        }
+        for other in ["t:2:{p0001}:conv:g:x", "t:1:{p0001}:log:g:x", "t:1:{p0001}:conv:x", "t:1"] {
+            assert_eq!(keys.conversation_of(other), None, "{other}");
+        }
     }
 
     #[test]

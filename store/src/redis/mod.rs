@@ -19,6 +19,7 @@
 //! | `devices.rs` and its scripts | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation; `forget.lua`: devices that are forgotten |
 //! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is where; cursors; routing |
 //! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
+//! | `retention.rs`, `trim.lua` | [`crate::Retention`] |
 //!
 //! **Atomic** is what one script does. It touches one partition in a cluster, any number elsewhere, so that a direct
 //! message is one step on a single server (or with sentinels): append, both inboxes, routing. In a cluster it is two,
@@ -47,6 +48,7 @@ mod pages;
 mod presence;
 mod record;
 mod reports;
+mod retention;
 mod rooms;
 mod shards;
 mod values;

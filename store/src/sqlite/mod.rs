@@ -18,6 +18,7 @@
 //! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `versions.rs` | what does not survive the process |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
+//! | `retention.rs` | trimming |
 //! | `cache.rs`, `failure.rs` | a bounded map; errors and columns |
 
 mod append;
@@ -44,6 +45,7 @@ mod presence;
 mod readers;
 mod recall;
 mod reports;
+mod retention;
 mod rooms;
 mod rows;
 mod schema;

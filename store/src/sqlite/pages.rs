@@ -113,9 +113,13 @@ fn read(
     Ok(messages)
 }
 
-/// The last `seq` sent at or before `at`. `sent_at` never decreases with `seq`, so halving finds it.
+/// The last `seq` sent at or before `at`.
 pub(super) fn seq_at(connection: &Connection, conversation: &Conversation, at: i64) -> rusqlite::Result<u64> {
-    let Some(extent) = extent(connection, conversation)? else { return Ok(0) };
+    extent(connection, conversation)?.map_or(Ok(0), |extent| last_sent_by(connection, &extent, at))
+}
+
+/// The same where the extent is known. `sent_at` never decreases with `seq`, so halving finds it.
+pub(super) fn last_sent_by(connection: &Connection, extent: &Extent, at: i64) -> rusqlite::Result<u64> {
     if extent.last_at <= at {
         return Ok(extent.last_seq);
     }
