@@ -9,7 +9,7 @@
 //! | `nodes.rs` | the roster joined with the reports |
 //! | `history.rs` | a bounded ring of samples for each node, and rates |
 //! | `totals.rs` | sums over the live spears |
-//! | `retention.rs` | trims what is old, where this node is elected for it |
+//! | `retention/` | trims what is old or too much, where this node is elected for it |
 //! | `own_report.rs` | this node's report about itself |
 //! | `http/` | the business API |
 
@@ -36,7 +36,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 use wire::{NodeRecord, NodeState, proto::stat::stat_server::StatServer};
 
-use crate::{history::History, http::Api, intake::Intake, observed::Observed, retention::Trimmer};
+use crate::{
+    history::History,
+    http::Api,
+    intake::Intake,
+    observed::Observed,
+    retention::{Stored, Trimmer},
+};
 
 pub use settings::{Limits, Settings, SettingsError};
 
@@ -79,11 +85,13 @@ pub async fn run(
     let stop = shutdown.token();
     let _background_ends_with_this = stop.clone().drop_guard();
     boot::spawn(observed.clone().follow(cluster.store.clone(), store_condition, stop.clone()));
+    let stored = Stored::default();
     let trimmer = Trimmer::new(
         node.id.clone(),
         cluster.roster.clone(),
         cluster.store.clone(),
         cluster.retention,
+        stored.clone(),
         node.labels(),
     );
     boot::spawn(trimmer.run(stop.clone()));
@@ -92,6 +100,7 @@ pub async fn run(
         cluster.store.clone(),
         intake.clone(),
         api.clone(),
+        stored,
         observed,
         stop,
     ));

@@ -8,7 +8,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wire::{NodeRecord, time::now_ms};
 
-use crate::{http::Api, intake::Intake, observed::Observed};
+use crate::{
+    http::Api,
+    intake::Intake,
+    observed::Observed,
+    retention::{Findings, Stored},
+};
 
 /// Reports about this node every second. It needs no gRPC for that: the store is at hand.
 pub(crate) async fn report(
@@ -16,6 +21,7 @@ pub(crate) async fn report(
     store: Arc<dyn Store>,
     intake: Intake,
     api: Api,
+    stored: Stored,
     observed: Observed,
     stop: CancellationToken,
 ) {
@@ -33,15 +39,29 @@ pub(crate) async fn report(
             ("reports_total", intake.accepted() as f64),
             ("nodes", observed.snapshot().nodes().count() as f64),
         ];
+        let counters = counters.into_iter().chain(stored.findings().into_iter().flat_map(of_store));
         let report = Report {
             role: record.role,
             node: record.id.to_string(),
             incarnation: record.incarnation,
             reported_at: now_ms(),
-            counters: counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            counters: counters.map(|(name, value)| (name.to_owned(), value)).collect(),
         };
         if let Err(error) = store.put_report(report).await {
             tracing::debug!(%error, "this node's own report was not kept");
         }
     }
+}
+
+/// What only the node says that trims; `totals.rs` reads it.
+fn of_store(findings: Findings) -> impl Iterator<Item = (&'static str, f64)> {
+    [
+        ("store_bytes", Some(findings.bytes as f64)),
+        ("store_filled", findings.filled),
+        ("store_messages", findings.messages.map(|messages| messages as f64)),
+        ("store_oldest_at", findings.oldest_at.map(|at| at as f64)),
+        ("store_trimmed_total", Some(findings.trimmed as f64)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
 }

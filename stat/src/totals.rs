@@ -20,6 +20,22 @@ pub(crate) struct Totals {
     pub messages_per_second: f64,
     pub deliveries_per_second: f64,
     pub latency_ms: Latency,
+    pub store: Option<StoreTotals>,
+}
+
+/// What is stored, as the stat node says that trims; all of it `null` while none does, or where its store does not answer.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct StoreTotals {
+    /// Bytes in use, of all servers together.
+    pub bytes: u64,
+    /// How full the fullest server is: 1 at its bound. `null` where there is no bound.
+    pub filled: Option<f64>,
+    /// Messages of all conversations, as the last pass over them counted; `null` before the first one.
+    pub messages: Option<u64>,
+    /// When the oldest of them was sent.
+    pub oldest_at: Option<i64>,
+    /// Messages a second that retention takes.
+    pub trimmed_per_second: f64,
 }
 
 /// End-to-end latency; `null` where no spear measured any.
@@ -58,7 +74,31 @@ pub(crate) fn totals(snapshot: &Snapshot, reports: &[Report], history: &History)
         };
     }
     totals.latency_ms.p50 = weighted_mean(&medians);
+    totals.store = store_totals(snapshot, reports, history);
     totals
+}
+
+fn store_totals(snapshot: &Snapshot, reports: &[Report], history: &History) -> Option<StoreTotals> {
+    let counter = |report: &Report, name| {
+        report.counters.get(name).copied().filter(|value: &f64| value.is_finite() && *value >= 0.0)
+    };
+    let (report, bytes) = reports
+        .iter()
+        .filter(|report| {
+            report.role == Role::Stat
+                && snapshot.incarnation(Role::Stat, &report.node) == Some(report.incarnation)
+        })
+        .filter_map(|report| Some((report, counter(report, "store_bytes")?)))
+        // Where one has just taken over from the other.
+        .max_by_key(|(report, _)| report.reported_at)?;
+    let track = history.track(Role::Stat, &report.node);
+    Some(StoreTotals {
+        bytes: bytes as u64,
+        filled: counter(report, "store_filled"),
+        messages: counter(report, "store_messages").map(|messages| messages as u64),
+        oldest_at: counter(report, "store_oldest_at").map(|at| at as i64),
+        trimmed_per_second: track.map_or(0.0, |track| track.rate("store_trimmed_total", RATE_WINDOW_MS)),
+    })
 }
 
 /// The mean by weight; the plain one where all weights are 0; `None` of nothing.
@@ -107,6 +147,32 @@ mod tests {
         assert_eq!((totals.connections, totals.users_online), (4, 2));
         assert_eq!((totals.messages_per_second, totals.deliveries_per_second), (40.0, 120.0));
         assert_eq!(totals.latency_ms, Latency { p50: Some(5.0), p99: Some(9.0) });
+    }
+
+    #[test]
+    fn the_store_is_what_the_node_says_that_trims() {
+        let of_stat = |node: &str, at, counters: &[(&str, f64)]| Report {
+            role: Role::Stat,
+            ..report(node, 1, at, counters)
+        };
+        let stat = |id| wire::NodeRecord { role: Role::Stat, ..record(id, 1) };
+        let snapshot = Snapshot::new([stat("a"), stat("b")]);
+        let store = [("store_bytes", 1e6), ("store_filled", 0.5), ("store_messages", 7.0)];
+        let reports = [
+            of_stat("a", 2_000, &[("requests_total", 1.0)]),
+            of_stat("b", 1_000, &store),
+            of_stat("gone", 3_000, &[("store_bytes", 1.0)]),
+        ];
+        let found = totals(&snapshot, &reports, &History::new(1, 1, 1)).store;
+        let expected = StoreTotals {
+            bytes: 1_000_000,
+            filled: Some(0.5),
+            messages: Some(7),
+            oldest_at: None,
+            trimmed_per_second: 0.0,
+        };
+        assert_eq!(found, Some(expected));
+        assert_eq!(totals(&snapshot, &reports[..1], &History::new(1, 1, 1)).store, None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use messages::{
 };
 pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
-pub use retention::{Progress, Retention, RetentionPolicy, TrimStep};
+pub use retention::{Extent, Progress, Retention, RetentionPolicy, Space, TrimStep};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// Everything that is kept.

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { Client, directConversation, history, usersOnDifferentSpears } from '../support/client.mjs';
+import { EMBEDDED } from '../support/profile.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 import { until } from '../support/wait.mjs';
 
@@ -133,5 +134,45 @@ describe('by age', () => {
     await writer.sendTo(bob.user, 3);
     await back.receives(conversation, 1);
     assert.deepEqual(told(back, conversation), [[1, 2], 3]);
+  });
+});
+
+describe('by bytes', () => {
+  const BOUND = 24 << 20;
+  const BODY = 'x'.repeat(16_000);
+  const COUNT = 2_200;
+  const suite = withCluster({
+    env: {
+      PHALANX__STORE__RETENTION__INTERVAL_MS: '100',
+      // Redis has a bound of its own.
+      ...(EMBEDDED ? { PHALANX__STORE__RETENTION__BYTES: String(BOUND) } : {}),
+    },
+  });
+
+  test('the oldest history goes, of all conversations, and no send is refused', async () => {
+    const { redis } = suite.cluster.servers;
+    if (redis) assert.ok(await redis.answers(`CONFIG SET maxmemory ${BOUND}\r\n`, '+OK'));
+    const [alice, bob, conversation] = await pair(suite);
+    bob.close();
+    const early = unique('u');
+    for (let n = 0; n < 20; n += 1) await alice.sendTo(early, BODY);
+    for (let n = 0; n < COUNT; n += 1) await alice.sendTo(bob.user, BODY);
+    // A conversation of which all is gone keeps its place.
+    await begins(alice, directConversation(alice.user, early), undefined);
+
+    const fits = async () => {
+      const { body } = await suite.cluster.stat('GET', '/v1/totals');
+      return body.store?.filled < 0.95 && body.store.messages < COUNT && body.store.oldest_at > 0 && body.store;
+    };
+    const { bytes, messages } = await until(fits, TRIM_MS, 'the totals say that there is room again');
+    assert.ok(bytes < BOUND && bytes > messages * BODY.length, `${bytes} bytes of ${messages} messages`);
+
+    const back = await Client.connect(suite.cluster, bob.user);
+    const { messages: left } = await history(back, conversation);
+    assert.equal(left.at(-1).seq, COUNT);
+    await until(() => told(back, conversation).at(-1) === COUNT, TRIM_MS, 'bob has the rest');
+    const [gap, ...rest] = told(back, conversation);
+    assert.equal(gap[0], 1);
+    assert.deepEqual(rest, from(gap[1] + 1, COUNT));
   });
 });

@@ -61,13 +61,17 @@ export class Server {
 
   /** Whether it answers. */
   serves() {
-    const [question, part] = GREETINGS[this.kind];
+    return this.answers(...GREETINGS[this.kind]);
+  }
+
+  /** Whether it answers this, as it goes over the wire, with something that holds this. */
+  answers(question, part) {
     return new Promise((resolve) => {
       let answer = '';
       const socket = connect(this.port, '127.0.0.1', () => socket.write(question));
-      const done = (serves) => {
+      const done = (yes) => {
         socket.destroy();
-        resolve(serves);
+        resolve(yes);
       };
       socket.setTimeout(2_000, () => done(false));
       socket.on('data', (bytes) => {

@@ -120,7 +120,7 @@ pub struct StoreSettings {
     pub retention: RetentionSettings,
 }
 
-/// `[store.retention]`: what is old, or beyond a number, is trimmed.
+/// `[store.retention]`: what is old, beyond a number, or too much for the store, is trimmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionSettings {
@@ -128,6 +128,8 @@ pub struct RetentionSettings {
     pub age_seconds: u64,
     /// How many messages of a conversation are kept; 0: all.
     pub count: u64,
+    /// How many bytes the store may take, each server of it; 0: what the server itself takes.
+    pub bytes: u64,
     /// Between two passes over all conversations, milliseconds.
     pub interval_ms: u64,
 }
@@ -135,6 +137,8 @@ pub struct RetentionSettings {
 impl RetentionSettings {
     /// A century: more is a mistake.
     const AGE_MAX: u64 = 100 * 365 * 24 * 60 * 60;
+    /// An empty store takes about a tenth of it.
+    const BYTES_LEAST: u64 = 10 << 20;
     const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=24 * 60 * 60 * 1_000;
 
     /// As the store takes it.
@@ -144,7 +148,10 @@ impl RetentionSettings {
 
     /// The first fault, where there is one.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        let Self { age_seconds, interval_ms, .. } = self;
+        let Self { age_seconds, bytes, interval_ms, .. } = self;
+        if (1..Self::BYTES_LEAST).contains(bytes) {
+            return Err(("bytes", format!("expected 0 or at least {}, got {bytes}", Self::BYTES_LEAST)));
+        }
         if *age_seconds > Self::AGE_MAX {
             let problem = format!("expected at most {}, got {age_seconds}", Self::AGE_MAX);
             return Err(("age_seconds", problem));
@@ -160,7 +167,7 @@ impl RetentionSettings {
 impl Default for RetentionSettings {
     /// Everything is kept for ever.
     fn default() -> Self {
-        Self { age_seconds: 0, count: 0, interval_ms: 60_000 }
+        Self { age_seconds: 0, count: 0, bytes: 0, interval_ms: 60_000 }
     }
 }
 

@@ -11,7 +11,7 @@ use store::{
     Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Connect, Connected, CursorMove, Cursors,
     DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal,
     MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Progress, Recall,
-    RecallDone, RecallRefusal, Report, Reports, Retention, RetentionPolicy, RoomCount, RoomHolder,
+    RecallDone, RecallRefusal, Report, Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space,
     SqliteOptions, SqliteStore, StoreError, TrimStep, UserGroup, UserPresence,
 };
 use tokio::sync::RwLock;
@@ -126,5 +126,6 @@ pass_on! {
     }
     Retention {
         fn trim(policy: RetentionPolicy, from: Progress) -> TrimStep;
+        fn space() -> Vec<Space>;
     }
 }

@@ -95,6 +95,49 @@ pub async fn what_is_old_is_trimmed(place: &impl Place) {
     assert_eq!(extent(&store, "a", "b").await, (7, 6, vec![]));
 }
 
+/// Of each conversation once, with the ages of its oldest and newest message; those without messages are left out.
+pub async fn a_pass_tells_what_is_left(place: &impl Place) {
+    let store = place.open().await;
+    fill(&store, "a", "b", 2_500).await;
+    let early = append(&store, to_user("a", "c")).await.message.sent_at;
+    while append(&store, to_user("a", "b")).await.message.sent_at < early + 50 {}
+    recall(&store, "a", &direct("a", "c"), 1).await.expect("recalled");
+    append(&store, to_user("a", "c")).await;
+    make_group(&store, "empty", ["a"]).await;
+    let (mut from, mut held) = (Progress::default(), Vec::new());
+    loop {
+        let step = store.trim(keep(7), from).await.expect("the store works");
+        held.extend(step.held);
+        match step.next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    assert!(held.iter().all(|extent| extent.oldest_ms >= extent.newest_ms), "{held:?}");
+    held.sort_by_key(|extent| (extent.messages, extent.oldest_ms));
+    let counts: Vec<_> = held.iter().map(|extent| extent.messages).collect();
+    assert_eq!(counts, [2, 7], "{held:?}");
+    let spread = held[0].oldest_ms - held[0].newest_ms;
+    assert!((50..60_000).contains(&spread), "of the tombstone and what came after it: {held:?}");
+}
+
+/// Bytes in use grow with what is stored.
+pub async fn more_takes_more_space(place: &impl Place) {
+    let store = place.open().await;
+    fill(&store, "a", "b", 1).await;
+    let used = async || {
+        let spaces = store.space().await.expect("the store works");
+        spaces.iter().map(|space| space.used).sum::<u64>()
+    };
+    let before = used().await;
+    let body = "x".repeat(60_000);
+    for _ in 0..100 {
+        append(&store, with_body(&body, to_user("a", "b"))).await;
+    }
+    let after = used().await;
+    assert!(after >= before + 5_000_000, "{before}, then {after}");
+}
+
 /// Tombstones go like messages, and nobody is told of them any more; those that are left stay in their places.
 pub async fn what_was_recalled_is_trimmed_like_the_rest(place: &impl Place) {
     let store = place.open().await;

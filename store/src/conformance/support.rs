@@ -95,6 +95,12 @@ pub fn with_cid(cid: &str, append: Append) -> Append {
     Append { cid: Some(cid.into()), ..append }
 }
 
+/// The same with a text as its body.
+pub fn with_body(text: &str, append: Append) -> Append {
+    let body = RawValue::from_string(serde_json::json!(text).to_string()).expect("valid JSON");
+    Append { body: body.into(), ..append }
+}
+
 /// The same from a device's connection.
 pub fn from_device(device: &str, epoch: u64, append: Append) -> Append {
     let device = Some(Device::new(device).expect("a device's name"));

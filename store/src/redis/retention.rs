@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use redis::{InfoDict, ParsingError};
 use redis_link::Call;
 use wire::Conversation;
 
 use super::{
     RedisStore,
-    failure::failed,
+    failure::{failed, unreadable},
     script,
     shards::{Item, number},
     values,
 };
-use crate::{Progress, Retention, RetentionPolicy, StoreError, TrimStep};
+use crate::{Extent, Progress, Retention, RetentionPolicy, Space, StoreError, TrimStep};
 
 /// Keys that the server looks at for one step, of which conversations are a part: about a millisecond.
 const KEYS: usize = 1_000;
@@ -25,26 +26,54 @@ const ALL: u64 = 1 << 52;
 #[async_trait]
 impl Retention for RedisStore {
     async fn trim(&self, policy: RetentionPolicy, from: Progress) -> Result<TrimStep, StoreError> {
-        if policy.is_off() {
-            return Ok(TrimStep { next: None, messages: 0 });
-        }
         // `place` is a partition of the server at hand, `cursor` that of its SCAN.
         let servers = self.first_partitions().await?;
         let Some(place) = servers.range(from.place..).next().copied() else {
-            return Ok(TrimStep { next: None, messages: 0 });
+            return Ok(TrimStep::default());
         };
         let cursor = if place == from.place { from.cursor } else { 0 };
         let (found, next_cursor) = self.find_conversations(place, cursor).await?;
-        let (messages, is_more) = self.trim_conversations(policy, &found).await?;
-        let next = if is_more {
-            Some(Progress { place, cursor })
-        } else if next_cursor != 0 {
+        let Trimmed { messages, is_more, held } = self.trim_conversations(policy, &found).await?;
+        if is_more {
+            // The same ones come again, and are counted then.
+            return Ok(TrimStep { next: Some(Progress { place, cursor }), messages, held: Vec::new() });
+        }
+        let next = if next_cursor != 0 {
             Some(Progress { place, cursor: next_cursor })
         } else {
             servers.range(place + 1..).next().map(|place| Progress { place: *place, cursor: 0 })
         };
-        Ok(TrimStep { next, messages })
+        Ok(TrimStep { next, messages, held })
     }
+
+    async fn space(&self) -> Result<Vec<Space>, StoreError> {
+        let calls = self.first_partitions().await?.into_iter().map(|place| {
+            let number = u16::try_from(place).unwrap_or(u16::MAX);
+            let mut info = redis::cmd("INFO");
+            info.arg("memory");
+            Call::command(self.keys.partition(number).starts(), info)
+        });
+        let answers = self.read(calls.collect()).await?;
+        answers.into_iter().map(|answer| space_of(redis::from_redis_value(answer))).collect()
+    }
+}
+
+/// What one step's script did with the conversations that it was given.
+#[derive(Default)]
+struct Trimmed {
+    messages: u64,
+    is_more: bool,
+    held: Vec<Extent>,
+}
+
+fn space_of(answer: Result<InfoDict, ParsingError>) -> Result<Space, StoreError> {
+    let info = answer.map_err(|error| unreadable("what INFO says", &error))?;
+    let number = |name: &str| {
+        let found = info.get::<u64>(name);
+        found.ok_or_else(|| StoreError::Corrupt(format!("INFO memory has no {name}")))
+    };
+    let limit = number("maxmemory")?;
+    Ok(Space { used: number("used_memory")?, limit: (limit > 0).then_some(limit) })
 }
 
 impl RedisStore {
@@ -86,12 +115,11 @@ impl RedisStore {
         Ok((found, cursor))
     }
 
-    /// Answers how many messages were removed, and whether more is due.
     async fn trim_conversations(
         &self,
         policy: RetentionPolicy,
         conversations: &[Conversation],
-    ) -> Result<(u64, bool), StoreError> {
+    ) -> Result<Trimmed, StoreError> {
         let items = conversations.iter().map(|of| {
             let keys = self.keys.conversation(of);
             Item {
@@ -101,13 +129,17 @@ impl RedisStore {
             }
         });
         let first = [number(policy.age_ms.min(ALL)), number(policy.count.min(ALL)), number(ENTRIES)];
-        let script = script!("version.lua", "head.lua", "tomb.lua", "search.lua", "trim.lua");
-        let (mut messages, mut is_more) = (0, false);
+        let script =
+            script!("allow_oom.lua", "version.lua", "head.lua", "tomb.lua", "search.lua", "trim.lua");
+        let mut trimmed = Trimmed::default();
         for answer in self.change(script, &first, items.collect()).await? {
             let mut answer = values::list(answer)?.into_iter();
-            messages += values::unsigned(values::next(&mut answer)?)?;
-            is_more |= values::unsigned(values::next(&mut answer)?)? == 1;
+            let mut next = || values::unsigned(values::next(&mut answer)?);
+            trimmed.messages += next()?;
+            trimmed.is_more |= next()? == 1;
+            let held = Extent { messages: next()?, oldest_ms: next()?, newest_ms: next()? };
+            trimmed.held.extend((held.messages > 0).then_some(held));
         }
-        Ok((messages, is_more))
+        Ok(trimmed)
     }
 }

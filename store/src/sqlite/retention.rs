@@ -12,7 +12,7 @@ use super::{
     pages::{Extent, last_sent_by},
     unit::Unit,
 };
-use crate::{Progress, Retention, RetentionPolicy, StoreError, TrimStep};
+use crate::{Extent as Held, Progress, Retention, RetentionPolicy, Space, StoreError, TrimStep};
 
 /// Conversations that one step looks at.
 const CONVERSATIONS: usize = 500;
@@ -22,15 +22,20 @@ const MESSAGES: u64 = 1_000;
 #[async_trait]
 impl Retention for SqliteStore {
     async fn trim(&self, policy: RetentionPolicy, from: Progress) -> Result<TrimStep, StoreError> {
-        if policy.is_off() {
-            return Ok(TrimStep { next: None, messages: 0 });
-        }
-        let oldest = (self.clock)().saturating_sub_unsigned(policy.age_ms);
+        let now = (self.clock)();
         let after = from.place.cast_signed();
-        let looked = self.readers.read(move |connection| look(connection, policy, oldest, after)).await?;
+        let looked = self.readers.read(move |connection| look(connection, policy, now, after)).await?;
         let messages = if looked.due.is_empty() { 0 } else { self.write(Trim { due: looked.due }).await? };
         let next = looked.next.map(|id| Progress { place: id.cast_unsigned(), cursor: 0 });
-        Ok(TrimStep { next, messages })
+        Ok(TrimStep { next, messages, held: looked.held })
+    }
+
+    async fn space(&self) -> Result<Vec<Space>, StoreError> {
+        let used = self.readers.read(|connection| {
+            let number = |of| connection.pragma_query_value(None, of, |row| unsigned(row, 0));
+            Ok((number("page_count")? - number("freelist_count")?) * number("page_size")?)
+        });
+        Ok(vec![Space { used: used.await?, limit: None }])
     }
 }
 
@@ -41,15 +46,11 @@ struct Looked {
     due: Vec<Due>,
     /// The id after which the next step goes on.
     next: Option<i64>,
+    /// What will be left of the conversations that this step is done with.
+    held: Vec<Held>,
 }
 
-/// What was sent at `oldest` or before is too old.
-fn look(
-    connection: &Connection,
-    policy: RetentionPolicy,
-    oldest: i64,
-    after: i64,
-) -> rusqlite::Result<Looked> {
+fn look(connection: &Connection, policy: RetentionPolicy, now: i64, after: i64) -> rusqlite::Result<Looked> {
     let mut statement = connection.prepare_cached(
         "SELECT id, first_seq, last_seq, last_at FROM conversation WHERE id > ?1 ORDER BY id LIMIT ?2",
     )?;
@@ -65,8 +66,10 @@ fn look(
             })
         })?
         .collect::<rusqlite::Result<Vec<Extent>>>()?;
+    // What was sent then or before is too old.
+    let oldest = now.saturating_sub_unsigned(policy.age_ms);
     let mut left = MESSAGES;
-    let mut due = Vec::new();
+    let (mut due, mut held) = (Vec::new(), Vec::with_capacity(extents.len()));
     for extent in &extents {
         let mut keep_from = extent.first_seq;
         if policy.count > 0 {
@@ -82,11 +85,26 @@ fn look(
         }
         if bounded < keep_from {
             // The rest of it comes with the next step.
-            return Ok(Looked { due, next: Some(extent.id - 1) });
+            return Ok(Looked { due, next: Some(extent.id - 1), held });
         }
+        held.extend(what_is_left(connection, extent, bounded, now)?);
     }
     let next = extents.last().filter(|_| extents.len() == CONVERSATIONS).map(|extent| extent.id);
-    Ok(Looked { due, next })
+    Ok(Looked { due, next, held })
+}
+
+fn what_is_left(
+    connection: &Connection,
+    extent: &Extent,
+    keep_from: u64,
+    now: i64,
+) -> rusqlite::Result<Option<Held>> {
+    let Some(left) = extent.last_seq.checked_sub(keep_from) else { return Ok(None) };
+    let sent_at: i64 = connection
+        .prepare_cached("SELECT sent_at FROM message WHERE conversation = ?1 AND seq = ?2")?
+        .query_row(params![extent.id, signed(keep_from)], |row| row.get(0))?;
+    let age = |at: i64| u64::try_from(now - at).unwrap_or(0);
+    Ok(Some(Held { messages: left + 1, oldest_ms: age(sent_at), newest_ms: age(extent.last_at) }))
 }
 
 struct Trim {
