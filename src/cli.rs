@@ -81,6 +81,18 @@ pub(crate) enum Command {
     Supervise(SuperviseArgs),
     /// Check the settings of the profile, and say what is wrong with them.
     CheckConfig,
+    /// Copy what the embedded cluster of the profile keeps into a new directory, also while it runs.
+    Backup {
+        /// The directory to be made. It appears when the copy is whole.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Bring a backup into the data directory of the profile, which must hold no data.
+    Restore {
+        /// The directory that `backup` has made.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// List the nodes of the profile: role, id, public URL, admin URL, separated by tabs.
     Nodes,
 }
@@ -97,6 +109,7 @@ impl Command {
             Self::Spear(_) => vec![Role::Spear],
             Self::Ticket(_) => vec![Role::Ticket],
             Self::MinionsUi(_) => vec![Role::MinionsUi],
+            Self::Backup { .. } | Self::Restore { .. } => Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The life of the process: settings, a plan of the nodes, then the plan runs until it is asked to end.
 
+mod backup;
 mod cli;
 mod parent;
 mod supervise;
@@ -46,6 +47,8 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         Command::Nodes => print!("{}", plan.to_lines()),
         Command::CheckConfig => println!("{profile}: {} nodes, every setting is in order", plan.len()),
         Command::All => run(plan)?,
+        Command::Backup { directory } => backup::backup(plan.tree().shared(), directory)?,
+        Command::Restore { directory } => backup::restore(plan.tree().shared(), directory)?,
         _ if embedded => anyhow::bail!(
             "the profile {profile} is embedded: its roster, store and relay live within one process. Run `phalanx all --profile {profile}`"
         ),

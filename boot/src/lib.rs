@@ -18,10 +18,12 @@
 //! | `admin.rs` | the admin port: `/healthz`, `/readyz`, `/metrics`, `/admin/*` |
 //! | `logs.rs`, `metric.rs` | logs and metrics of the process |
 //! | `cors.rs` | [`CorsSettings`]: which web pages may ask |
+//! | `backup.rs` | [`backup`], [`restore`]: copies of what an embedded cluster keeps |
 //! | `http.rs` | [`serve_http`], [`serve_until`]: an HTTP server that drains in bounded time |
 //! | `problem.rs` | [`Problem`]: errors of the HTTP APIs |
 
 mod admin;
+mod backup;
 mod cluster;
 mod cors;
 mod durable_file;
@@ -45,6 +47,7 @@ mod shutdown;
 mod supervisor;
 
 pub use admin::health_routes;
+pub use backup::{BackupError, backup, partial, restore};
 pub use cluster::{Cluster, ClusterError};
 pub use cors::CorsSettings;
 pub use http::{serve_http, serve_until};

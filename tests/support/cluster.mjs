@@ -1,9 +1,10 @@
 // Starts the built binary as a cluster of its own: temporary data, free ports, collected logs. Which profile, `profile.mjs` says.
 
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { inSeconds, sign } from './jwt.mjs';
 import { releaseOffset, reserveOffset } from './ports.mjs';
@@ -198,6 +199,11 @@ export class Cluster {
     this.signal('SIGTERM');
     const end = await this.exited();
     if (end.code !== 0) throw new Error(`expected exit 0 after SIGTERM, got ${JSON.stringify(end)}\n${this.logTail()}`);
+  }
+
+  /** Runs another command of the binary to its end, with the settings of this cluster. Answers `{stdout, stderr}`. */
+  run(args) {
+    return promisify(execFile)(BINARY, [...args, '--profile', PROFILE], { cwd: ROOT, env: this.#env });
   }
 
   /** A user's token, as their back end signs it; the embedded cluster helps out. */

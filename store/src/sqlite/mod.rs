@@ -19,9 +19,11 @@
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `retention.rs` | trimming |
+//! | `backup.rs` | copies of the file, made while it is in use |
 //! | `cache.rs`, `failure.rs` | a bounded map; errors and columns |
 
 mod append;
+mod backup;
 mod bans;
 mod cache;
 mod changes;
@@ -100,6 +102,22 @@ pub struct SqliteStore {
     _lock: File,
 }
 
+/// Makes the directory where it is missing, and takes it for this process.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    fs::create_dir_all(dir).map_err(|error| unavailable(dir, &error))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK));
+    let lock = lock.map_err(|error| unavailable(dir, &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(unavailable(dir, &error)),
+    }
+}
+
+fn unavailable(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{}: {error}", path.display()))
+}
+
 impl SqliteStore {
     /// Opens the store in `dir`, which is made where it is missing.
     ///
@@ -107,20 +125,7 @@ impl SqliteStore {
     /// [`StoreError::Locked`] where another store has the directory open, [`StoreError::Schema`] where a newer program
     /// wrote it, [`StoreError::Corrupt`] where it is not a store, [`StoreError::Unavailable`] where the disk does not work.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
-        let unavailable =
-            |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", dir.display()));
-        fs::create_dir_all(dir).map_err(unavailable)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join(LOCK))
-            .map_err(unavailable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(dir.display().to_string())),
-            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
-        }
+        let lock = lock(dir)?;
         let path = dir.join(FILE);
         let connection = schema::open_writer(&path, options.cache_kib, options.max_pages)?;
         let readers = Readers::new(path, options.readers, options.cache_kib);
@@ -128,7 +133,7 @@ impl SqliteStore {
         let clock = options.clock.clone();
         let writer = Writer::new(connection, options)?;
         let live = writer.live();
-        let writer = Some(writer.spawn(jobs).map_err(unavailable)?);
+        let writer = Some(writer.spawn(jobs).map_err(|error| unavailable(dir, &error))?);
         let reports = Mutex::new(LastReports::default());
         let generation = RandomState::new().hash_one(());
         Ok(Self { queue: Some(queue), writer, readers, live, reports, clock, generation, _lock: lock })

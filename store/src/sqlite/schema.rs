@@ -77,7 +77,13 @@ fn prepare(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -cache_kib)
 }
 
-fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
+/// Refuses a file of a newer program.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    version(connection, path, MIGRATIONS).map(drop)
+}
+
+/// The version that a file has, as far as it is known.
+fn version(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<u64, StoreError> {
     let found: u64 = connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map_err(failed)?
@@ -86,6 +92,11 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     if found > known {
         return Err(StoreError::Schema { place: path.display().to_string(), found, known });
     }
+    Ok(found)
+}
+
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
+    let found = version(connection, path, migrations)?;
     for (version, migration) in (1_i64..).zip(migrations).skip(usize::try_from(found).unwrap_or(usize::MAX)) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(migration).map_err(failed)?;
@@ -102,7 +113,7 @@ mod tests {
     const FIRST: &str = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);";
     const SECOND: &str = "ALTER TABLE t ADD COLUMN b INTEGER NOT NULL DEFAULT 2;";
 
-    fn version(connection: &Connection) -> i64 {
+    fn user_version(connection: &Connection) -> i64 {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version")
     }
 
@@ -112,7 +123,7 @@ mod tests {
         migrate(&mut connection, Path::new("x"), &[FIRST]).expect("version 1");
         migrate(&mut connection, Path::new("x"), &[FIRST, SECOND]).expect("version 2");
         migrate(&mut connection, Path::new("x"), &[FIRST, SECOND]).expect("nothing to do");
-        assert_eq!(version(&connection), 2);
+        assert_eq!(user_version(&connection), 2);
         let row: (i64, i64) = connection
             .query_row("SELECT a, b FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .expect("one row");
@@ -126,7 +137,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("memory");
         let broken = "INSERT INTO t VALUES (5); CREATE TABLE t (a INTEGER);";
         assert!(migrate(&mut connection, Path::new("x"), &[FIRST, broken]).is_err());
-        assert_eq!(version(&connection), 1);
+        assert_eq!(user_version(&connection), 1);
         let rows: i64 =
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("a count");
         assert_eq!(rows, 1);
