@@ -1,4 +1,4 @@
-// Proves or refutes the promises 1 to 3 of docs/guarantees.md for one recorded run.
+// Proves or refutes the promises 1 to 3 of docs/guarantees.md, and those on recalls, receipts, rooms and signals, for one recorded run.
 //
 //     node tests/checker/check.mjs HISTORY
 //
@@ -28,8 +28,12 @@
 // **The end.** A connection that is `drained` had all the time it needed after the last send, so what is owed has come by then. A run
 // lets every device connect once more for that; one that does not is held only to what it got.
 //
-// Each promise has a file, which lists its rules: lost.mjs (1), order.mjs and strangers.mjs (2), once.mjs (3). What is left out: rooms,
-// signals and `watch` (best effort), what `recall` does to a body, and a group whose history is open to later members.
+// **Retention** takes a conversation from its beginning on, up to where the final history begins: so all that a `gap` may name is
+// before that. What it took a connection was given, or was told of. The repetition of a send that it took is another message.
+//
+// Each promise has a file, which lists its rules: lost.mjs (1), order.mjs, strangers.mjs and gaps.mjs (2), once.mjs (3); and what goes
+// with them: recalls.mjs, receipts.mjs, and live.mjs for rooms and signals. What is left out: `watch` (best effort), receipts of groups
+// but their form, and a group whose history is open to later members.
 //
 // # Cost
 //
@@ -39,10 +43,14 @@
 import { pathToFileURL } from 'node:url';
 
 import { Facts } from './facts.mjs';
+import { Gaps } from './gaps.mjs';
 import { eventsOf } from './history.mjs';
+import { Live } from './live.mjs';
 import { Lost } from './lost.mjs';
 import { Once } from './once.mjs';
 import { Order } from './order.mjs';
+import { Recalls } from './recalls.mjs';
+import { Receipts } from './receipts.mjs';
 import { Report } from './report.mjs';
 import { Strangers } from './strangers.mjs';
 
@@ -54,7 +62,7 @@ import { Strangers } from './strangers.mjs';
 export async function check(read) {
   const facts = await Facts.of(read());
   const report = new Report();
-  const rules = [Lost, Order, Once, Strangers].map((Rule) => new Rule(facts, report));
+  const rules = [Lost, Order, Once, Strangers, Gaps, Recalls, Receipts, Live].map((Rule) => new Rule(facts, report));
   let line = 0;
   for await (const event of read()) {
     line += 1;

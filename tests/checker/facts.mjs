@@ -1,5 +1,6 @@
 // What a history says as a whole, gathered in a first reading: who sent what, what is stored, who was connected when.
 
+import { Calls } from './calls.mjs';
 import { validate } from './history.mjs';
 import { Membership } from './membership.mjs';
 
@@ -34,8 +35,12 @@ class Conversation {
   told = new Map();
   /** seq → the first line at which somebody received it. */
   received = [];
+  /** seq → the send that led to what somebody received: retention may have taken it, and the sender may have no answer. */
+  heard = [];
   lastSeq = 0;
   trimmed = 0;
+  /** What retention may not take, the newest; undefined where nobody knows. */
+  kept = undefined;
   /** The line that says that the history is complete; undefined where nobody read it. */
   complete = undefined;
   #times = undefined;
@@ -48,7 +53,7 @@ class Conversation {
 
   /** The send that led to the message at `seq`; undefined where nobody knows of one. */
   sendAt(seq) {
-    return this.stored[seq]?.send ?? this.told.get(seq)?.[0];
+    return this.stored[seq]?.send ?? this.told.get(seq)?.[0] ?? this.heard[seq];
   }
 
   /** Whether there ever was a message at `seq`, as far as the history knows. */
@@ -63,7 +68,8 @@ class Conversation {
 
   /** At which line the message at `seq` surely was stored. */
   ended(seq) {
-    const answers = this.sendAt(seq)?.acknowledged ?? [];
+    // Where retention took it, its repetition is another message.
+    const answers = (this.sendAt(seq)?.acknowledged ?? []).filter(({ answer }) => answer.seq === seq);
     return Math.min(this.received[seq] ?? Infinity, ...answers.map((attempt) => attempt.answered));
   }
 
@@ -80,7 +86,7 @@ class Conversation {
 
 export class Facts {
   lines = 0;
-  /** number → `{user, device, began, ready?, drained?, key}`; lines, but for the names. */
+  /** number → `{user, device, began, ready?, node?, drained?, key}`; lines, but for the names. */
   connections = new Map();
   /** `user/device` → `{user, device, key, began, ready?, first, connections: […]}`. */
   devices = new Map();
@@ -88,6 +94,8 @@ export class Facts {
   users = new Map();
   conversations = new Map();
   sends = new Map();
+  /** What was asked besides. */
+  calls = new Calls();
   /** group → its `change` events with `line`, and `end` and `ok` where they were answered. */
   #changes = new Map();
   #memberships = new Map();
@@ -135,6 +143,20 @@ export class Facts {
     return changes.filter((change) => (change.add ?? change.remove).includes(user)).flatMap(({ line, end }) => [line, end]);
   }
 
+  /** Whether somebody has asked, before `line`, that the user be a member of a group. */
+  mayHaveJoined(user, group, line) {
+    const changes = this.#changes.get(group) ?? [];
+    return changes.some((change) => change.line < line && change.ok !== false && change.add?.includes(user));
+  }
+
+  /** Whether the user surely was a member from the message at `seq` on until the end. */
+  surelyStayed(user, conversation, seq) {
+    if (!this.surelyTheirs(user, conversation, seq)) return false;
+    const began = conversation.sendAt(seq)?.began ?? 0;
+    const changes = this.#changes.get(conversation.group) ?? [];
+    return !changes.some((change) => change.remove?.includes(user) && change.ok !== false && !(change.end < began));
+  }
+
   /** Whether the message at `seq` surely is one of the user's. */
   surelyTheirs(user, conversation, seq) {
     if (conversation.users) return conversation.users.includes(user);
@@ -170,7 +192,7 @@ export class Facts {
         return this.#connect(event, line);
       case 'ready': {
         const connection = this.connection(event.connection, line);
-        connection.ready = line;
+        Object.assign(connection, { ready: line, node: event.node });
         this.devices.get(connection.key).ready ??= line;
         return;
       }
@@ -181,10 +203,13 @@ export class Facts {
         return this.#send(event, line);
       case 'sent':
         return this.#sent(event, line);
-      case 'receive':
+      case 'receive': {
         this.connection(event.connection, line);
-        this.conversation(event.conversation).received[event.seq] ??= line;
+        const conversation = this.conversation(event.conversation);
+        conversation.received[event.seq] ??= line;
+        conversation.heard[event.seq] ??= this.sends.get(`${event.from} ${conversation.name} ${event.cid}`);
         return;
+      }
       case 'change': {
         const change = { ...event, line, end: Infinity, ok: null };
         this.#calls.set(`change ${event.call}`, change);
@@ -202,18 +227,23 @@ export class Facts {
       }
       case 'stored': {
         const conversation = this.conversation(event.conversation);
-        const { seq, id, from, cid, body, sent_at } = event;
+        const { seq, id, from, cid, body, sent_at, recalled_at } = event;
+        const stored = { seq, id, from, cid, body, sent_at, recalled_at, line };
         // Twice at one seq is for promise 3 to say; the first one counts here.
-        if (conversation.stored[seq]) (conversation.twice ??= []).push({ seq, id, from, cid, body, sent_at, line });
-        else conversation.stored[seq] = { seq, id, from, cid, body, sent_at, line };
+        if (conversation.stored[seq]) (conversation.twice ??= []).push(stored);
+        else conversation.stored[seq] = stored;
         return;
       }
       case 'history':
         Object.assign(this.conversation(event.conversation), {
           lastSeq: event.last_seq,
           trimmed: event.trimmed ?? 0,
+          kept: event.kept,
           complete: line,
         });
+        return;
+      default:
+        this.calls.read(event, line);
     }
   }
 

@@ -79,7 +79,7 @@ export class Lost {
         this.#report.add({ ...where, rule: 'hole', text: 'the final history has no message here', lines });
       } else if (!stored.send) {
         this.#report.add({ ...where, rule: 'unsent', text: 'nobody sent what is stored here', lines: [stored.line] });
-      } else if (stored.send.body !== stored.body) {
+      } else if (stored.recalled_at === undefined && stored.send.body !== stored.body) {
         const lines = [stored.send.began, stored.line];
         this.#report.add({ ...where, rule: 'lost', text: 'it is stored with another body than it was sent with', lines });
       }

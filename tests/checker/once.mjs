@@ -3,7 +3,7 @@
 //   two at one seq   a conversation's `seq` stands for two messages: delivered, answered or stored with another id, sender or body
 //   one at two seqs  an id stands at two places
 //   stored twice     a `cid` of one user is in one conversation twice
-//   two answers      a repeated `cid` was answered with another id or `seq`
+//   two answers      a repeated `cid` was answered with another id or `seq`, and retention had not taken the first message
 //   duplicate        of several attempts two were answered as the first one; or the only attempt was answered as a repetition
 //   refused          every attempt was refused for good, and the message is stored
 
@@ -25,7 +25,8 @@ export class Once {
     if (event.is !== 'receive') return;
     const { conversation: name, seq } = event;
     const known = this.#facts.conversation(name).stored[seq] ?? this.#firstDelivered(event, line);
-    const differs = ['id', 'from', 'body', 'cid'].filter((field) => (known[field] ?? undefined) !== (event[field] ?? undefined));
+    const differs = ['id', 'from', 'cid'].filter((field) => (known[field] ?? undefined) !== (event[field] ?? undefined));
+    if (bodyOf(known) !== undefined && event.recalled_at === undefined && event.body !== bodyOf(known)) differs.push('body');
     if (differs.length === 0) return;
     this.#report.add({
       promise: 3,
@@ -45,10 +46,11 @@ export class Once {
     this.#ids();
   }
 
-  #firstDelivered({ conversation, seq, id, from, body, cid }, line) {
+  #firstDelivered({ conversation, seq, id, from, body, cid, recalled_at }, line) {
     let seqs = this.#delivered.get(conversation);
     if (!seqs) this.#delivered.set(conversation, (seqs = new Map()));
-    if (!seqs.has(seq)) seqs.set(seq, { id, from, body, cid, line });
+    const send = this.#facts.conversation(conversation).sendAt(seq);
+    if (!seqs.has(seq)) seqs.set(seq, { id, from, body, cid, recalled_at, send, line });
     return seqs.get(seq);
   }
 
@@ -95,7 +97,10 @@ export class Once {
   }
 
   #answers(send) {
-    const { acknowledged, attempts, conversation } = send;
+    const { attempts, conversation } = send;
+    const newest = Math.max(...send.acknowledged.map(({ answer }) => answer.seq));
+    // What retention took is sent anew by a repetition: the answers to that are the ones to compare.
+    const acknowledged = send.acknowledged.filter(({ answer }) => answer.seq > conversation.trimmed || answer.seq === newest);
     const lines = attempts.flatMap(({ began, answered }) => [began, answered]);
     const where = { promise: 3, conversation: conversation.name, lines };
     if (acknowledged.length > 0) {
@@ -140,4 +145,9 @@ export class Once {
       }
     }
   }
+}
+
+/** What the body was before it was recalled; undefined where nobody knows. */
+function bodyOf({ body, recalled_at, send }) {
+  return recalled_at === undefined ? body : send?.body;
 }

@@ -4,11 +4,12 @@
 //   backwards   a `seq` came that is not above the one before it on this connection
 //   skipped     between two messages of a connection one is missing that is surely its user's
 //   unresumed   a connection began, or at the end stayed, after a message that its device is owed and has not confirmed
-//   false gap   a `gap` names something that retention has not taken
 //   time        `sent_at` decreases, or differs between the answer and the history
 //   overtaken   a message that was sent only after another one was acknowledged stands before it
 //
 // Missing may be: what this very connection sent, what a `gap` named, and what was sent while the user may not have been a member.
+
+import { of } from './maps.mjs';
 
 export class Order {
   #facts;
@@ -36,7 +37,7 @@ export class Order {
         return;
       }
       case 'gap':
-        return this.#gap(event, line);
+        return this.#gap(event);
       case 'drained':
         return this.#drained(event, line);
       case 'disconnect':
@@ -107,22 +108,9 @@ export class Order {
     }
   }
 
-  #gap({ connection: number, conversation: name, from_seq, to_seq }, line) {
-    const connection = this.#facts.connection(number, line);
-    const conversation = this.#facts.conversation(name);
-    const gaps = of(this.#gaps, number);
-    gaps.set(name, [...(gaps.get(name) ?? []), [from_seq, to_seq]]);
-    if (from_seq <= to_seq && to_seq <= conversation.trimmed) return;
-    this.#report.add({
-      promise: 2,
-      rule: 'false gap',
-      text: `a gap from ${from_seq} to ${to_seq}, where retention took everything up to ${conversation.trimmed}`,
-      conversation: name,
-      seq: to_seq,
-      device: connection.key,
-      connection: number,
-      lines: [line, conversation.complete],
-    });
+  #gap({ connection, conversation, from_seq, to_seq }) {
+    const gaps = of(this.#gaps, connection);
+    gaps.set(conversation, [...(gaps.get(conversation) ?? []), [from_seq, to_seq]]);
   }
 
   /** What should have come by now has come. */
@@ -198,10 +186,4 @@ export class Order {
       if (began[seq] > began[latest]) latest = seq;
     }
   }
-}
-
-function of(map, key) {
-  let found = map.get(key);
-  if (!found) map.set(key, (found = new Map()));
-  return found;
 }

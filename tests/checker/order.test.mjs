@@ -91,15 +91,6 @@ test('a message before ready', async () => {
   await broken(run, 'early');
 });
 
-test('a gap that names what is still there', async () => {
-  const { run, bob, messages: [one, , , four] } = conversation();
-  run.receive(bob, one);
-  run.gap(bob, DIRECT, 2, 3);
-  run.receive(bob, four);
-  run.end();
-  await broken(run, 'false gap');
-});
-
 test('trimmed, and no gap says so', async () => {
   const { run, bob, messages: [one, , , four] } = conversation();
   run.receive(bob, one, four);

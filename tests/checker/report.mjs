@@ -9,7 +9,7 @@ export class Report {
   counts = new Map();
 
   /**
-   * @param {{promise: number, rule: string, text: string, conversation?: string, seq?: number, device?: string,
+   * @param {{promise: number | string, rule: string, text: string, conversation?: string, seq?: number, device?: string,
    *   connection?: number, lines?: (number | undefined)[]}} violation
    */
   add(violation) {

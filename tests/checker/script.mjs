@@ -1,6 +1,7 @@
 // Writes histories by hand, for the checker's own tests: a right run in a few lines, which a test then breaks.
 
 import { check } from './check.mjs';
+import { NOTHING } from './history.mjs';
 
 export const DIRECT = 'u:alice:bob';
 export const GROUP = 'g:team';
@@ -25,9 +26,9 @@ export class Script {
     return connection;
   }
 
-  connect(user, device) {
+  connect(user, device, node) {
     const connection = this.connecting(user, device);
-    this.add({ is: 'ready', connection });
+    this.add({ is: 'ready', connection, node });
     return connection;
   }
 
@@ -72,8 +73,8 @@ export class Script {
   }
 
   receive(connection, ...messages) {
-    for (const { conversation, seq, id, from, cid, body } of messages) {
-      this.add({ is: 'receive', connection, conversation, seq, id, from, cid, body });
+    for (const { conversation, seq, id, from, cid, body, recalled_at } of messages) {
+      this.add({ is: 'receive', connection, conversation, seq, id, from, cid, body, recalled_at });
     }
   }
 
@@ -93,18 +94,38 @@ export class Script {
     if (ok !== null) this.add({ is: 'changed', call: this.#calls, ok });
   }
 
+  /** A call; `ok` null is one that nobody answered. Answers its number. */
+  call(is, connection, more, { ok = true, ...answer } = {}) {
+    this.#calls += 1;
+    const call = this.#calls;
+    this.add({ is, call, connection, ...more });
+    if (ok !== null) this.add({ is: 'answer', call, ok, ...answer });
+    return call;
+  }
+
+  /** A message is taken back; where it was acknowledged, the store's one becomes a tombstone. */
+  recall(connection, message, { ok = true, code } = {}) {
+    const { conversation, seq } = message;
+    this.call('recall', connection, { conversation, seq }, { ok, code });
+    if (ok) Object.assign(message, { body: NOTHING, recalled_at: 2000 + seq });
+  }
+
+  recalled(connection, { conversation, seq, id }) {
+    this.add({ is: 'recalled', connection, conversation, seq, id });
+  }
+
   drained(...connections) {
     for (const connection of connections) this.add({ is: 'drained', connection });
   }
 
   /** The final history as the store has it; `change` may break a message (undefined: it is not there). */
-  end({ trimmed = 0, change = (message) => message } = {}) {
+  end({ trimmed = 0, kept, change = (message) => message } = {}) {
     for (const [conversation, messages] of this.#stored) {
       for (const message of messages.filter(({ seq }) => seq > trimmed)) {
         const stored = change({ ...message });
         if (stored) this.add({ is: 'stored', ...stored });
       }
-      this.add({ is: 'history', conversation, last_seq: messages.length, trimmed });
+      this.add({ is: 'history', conversation, last_seq: messages.length, trimmed, kept });
     }
   }
 
