@@ -21,6 +21,8 @@ struct Start {
     /// What follows is to be read.
     position: u64,
     since: Since,
+    /// What this very connection was given before its user left the group and came back: of that nothing is told again.
+    given: u64,
 }
 
 /// Why a connection begins where it does.
@@ -39,7 +41,7 @@ impl Start {
         match self.since {
             Since::Given => self.position,
             // Of what was trimmed nobody knows when it was sent. Better told too much than silently left out.
-            Since::Birth if self.position < page.first_seq => 0,
+            Since::Birth if self.position < page.first_seq => self.given,
             Since::Birth => self.position,
             Since::Now => u64::MAX,
         }
@@ -106,7 +108,7 @@ impl Hub {
             return Err(Stop::Gone);
         }
         let mut start = match sequencer.given_to(connection) {
-            Some(position) => Start { position, since: Since::Given },
+            Some(position) => Start { position, since: Since::Given, given: position },
             None => self.start_of(connection, sequencer).await?,
         };
         let conversation = sequencer.conversation();
@@ -149,7 +151,7 @@ impl Hub {
                     return Err(Stop::Gone);
                 }
             }
-            start = Start { position, since: Since::Given };
+            start = Start { position, since: Since::Given, given: position };
             if !page.messages.is_empty() {
                 continue;
             }
@@ -204,9 +206,9 @@ impl Hub {
         let given = connection.given_before_leaving(sequencer.conversation());
         let position = start.max(joined.saturating_sub(1));
         Ok(if given > position {
-            Start { position: given, since: Since::Given }
+            Start { position: given, since: Since::Given, given }
         } else {
-            Start { position, since }
+            Start { position, since, given }
         })
     }
 

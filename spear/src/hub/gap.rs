@@ -163,6 +163,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_back_to_a_group_is_not_told_of_what_the_connection_was_given() {
+        let fixture = Fixture::new().await;
+        for device in ["phone", "pad"] {
+            let (bob, _client) = fixture.connect("bob", device, PLENTY).await;
+            fixture.hub.remove(&bob);
+        }
+        let group: Group = fixture.group("team", &["alice", "bob"]).await;
+        let write = async |count: usize| {
+            for _ in 0..count {
+                fixture.append("alice", Destination::Group(group.clone()), 0).await;
+            }
+        };
+        write(3).await;
+        let (bob, client) = fixture.connect("bob", "pad", PLENTY).await;
+        client.has(1..=3).await;
+        let removed = fixture.remove(&group, "bob").await;
+        fixture.deliver(removed);
+        fixture.until("bob has left", || !fixture.hub.is_in(&bob, &group)).await;
+        write(6).await;
+        fixture.trim(2).await;
+        let added = fixture.add(&group, "bob").await;
+        fixture.deliver(added);
+        write(1).await;
+        fixture.hub.sweep().await.expect("the store works");
+        client.was_told(&["m1", "m2", "m3", "m10"]).await;
+    }
+
+    #[tokio::test]
     async fn what_is_in_a_gap_may_be_confirmed() {
         let fixture = Fixture::new().await;
         let (bob, _client) = fixture.connect("bob", "phone", PLENTY).await;
