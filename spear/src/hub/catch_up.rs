@@ -31,18 +31,21 @@ enum Since {
     Given,
     /// Its device has been known for long and has confirmed nothing: what was sent before it existed is not its.
     Birth,
-    /// Its device is new: a user's first one begins with what retention has left.
+    /// Its device is new: a user's first one begins with what retention has left when it connects.
     Now,
 }
 
 impl Start {
     /// Up to where the device has everything, or has no claim to it: what is missing after that is told.
-    fn has_up_to(&self, page: &Page) -> u64 {
+    ///
+    /// `newer`: the oldest message that is left was sent after the connection began.
+    fn has_up_to(&self, page: &Page, newer: bool) -> u64 {
         match self.since {
             Since::Given => self.position,
             // Of what was trimmed nobody knows when it was sent. Better told too much than silently left out.
             Since::Birth if self.position < page.first_seq => self.given,
             Since::Birth => self.position,
+            Since::Now if self.position < page.first_seq && newer => self.given,
             Since::Now => u64::MAX,
         }
     }
@@ -124,7 +127,9 @@ impl Hub {
             };
             let begins_at = gap::begins_at(&page);
             if position < begins_at {
-                let has = start.has_up_to(&page);
+                let newer = matches!(start.since, Since::Now)
+                    && self.is_newer(connection, conversation, &page).await?;
+                let has = start.has_up_to(&page, newer);
                 for frame in gap::frames(sequencer.conversation(), has, begins_at, spans.as_deref()) {
                     give(connection, &frame).await?;
                 }
@@ -210,6 +215,24 @@ impl Hub {
         } else {
             Start { position, since, given }
         })
+    }
+
+    /// Whether the oldest message that retention has left, or the last one that it took if none is left, was sent after the connection
+    /// began: so perhaps some that it took were.
+    async fn is_newer(
+        &self,
+        connection: &Connection,
+        conversation: &Conversation,
+        page: &Page,
+    ) -> Result<bool, StoreError> {
+        let began = connection.registered().map_or(i64::MAX, |registered| registered.since_at);
+        let sent_at = match page.messages.first() {
+            Some(oldest) => oldest.sent_at,
+            None => {
+                self.store.heads(vec![conversation.clone()]).await?.first().map_or(0, |head| head.last_at)
+            }
+        };
+        Ok(sent_at > began)
     }
 
     /// The last `seq` of each conversation that was sent before the device existed.

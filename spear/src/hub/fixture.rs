@@ -16,8 +16,8 @@ use relay::{EmbeddedRelay, Publisher};
 use serde_json::{Value, value::RawValue};
 use socket::{Backlog, Frame, Outlet, Unanswered};
 use store::{
-    Append, AppendRefusal, Appended, Author, Connect, CursorMove, DeviceKey, DeviceLimits, GroupRecord,
-    Progress, RetentionPolicy, Store,
+    Append, AppendRefusal, Appended, Author, Connect, CursorMove, DeviceKey, DeviceLimits, Direction,
+    GroupRecord, PageRequest, Progress, RetentionPolicy, Store,
 };
 use tokio::{sync::Notify, time};
 use wire::{
@@ -320,6 +320,22 @@ impl Fixture {
         let policy = RetentionPolicy { age_ms: 0, count };
         let step = self.store.trim(policy, Progress::default()).await.expect("trimmed");
         assert_eq!(step.next, None, "one step is enough here");
+    }
+
+    /// Takes all messages of a conversation, as if they were too old.
+    pub(super) async fn trim_by_age(&self, conversation: &Conversation) {
+        let all = PageRequest {
+            conversation: conversation.clone(),
+            after: 0,
+            before: u64::MAX,
+            limit: 1,
+            max_bytes: usize::MAX,
+            direction: Direction::Forwards,
+        };
+        let old = RetentionPolicy { age_ms: 1, count: 0 };
+        while !self.store.pages(vec![all.clone()]).await.expect("pages")[0].messages.is_empty() {
+            self.store.trim(old, Progress::default()).await.expect("trimmed");
+        }
     }
 
     /// A device has confirmed everything of a conversation up to `seq`.

@@ -35,7 +35,7 @@ pub(super) fn frames(
 
 #[cfg(test)]
 mod tests {
-    use wire::{Destination, Group};
+    use wire::{Destination, Group, time::now_ms};
 
     use super::{
         super::fixture::{Fixture, user},
@@ -81,27 +81,12 @@ mod tests {
         fixture.confirmed(&bob, &with_alice(), 1).await;
         fixture.hub.remove(&bob);
         write(&fixture, 1).await;
-        // As if all were too old: the newest one is kept by number only.
-        while fixture.store.pages(vec![all()]).await.expect("pages")[0].first_seq < 4 {
-            let old = store::RetentionPolicy { age_ms: 1, count: 0 };
-            fixture.store.trim(old, store::Progress::default()).await.expect("trimmed");
-        }
+        fixture.trim_by_age(&with_alice()).await;
         let (_bob, client) = fixture.connect("bob", "phone", PLENTY).await;
         client.was_told(&["2..=3"]).await;
         let live = fixture.append("alice", Destination::User(user("bob")), 0).await;
         fixture.deliver(live);
         client.was_told(&["2..=3", "m4"]).await;
-    }
-
-    fn all() -> store::PageRequest {
-        store::PageRequest {
-            conversation: with_alice(),
-            after: 0,
-            before: u64::MAX,
-            limit: 10,
-            max_bytes: usize::MAX,
-            direction: store::Direction::Forwards,
-        }
     }
 
     #[tokio::test]
@@ -111,6 +96,26 @@ mod tests {
         fixture.trim(2).await;
         let (_bob, client) = fixture.connect("bob", "phone", PLENTY).await;
         client.was_told(&["m9", "m10"]).await;
+    }
+
+    /// It was there when they were sent; hints were lost, and retention was faster than the sweep.
+    #[tokio::test]
+    async fn a_new_device_is_told_what_went_since_it_connected() {
+        for left in [2, 0] {
+            let fixture = Fixture::new().await;
+            let (bob, client) = fixture.connect("bob", "phone", PLENTY).await;
+            let since = bob.registered().map_or(0, |registered| registered.since_at);
+            fixture.until("it is later", || now_ms() > since).await;
+            write(&fixture, 10).await;
+            if left == 0 {
+                fixture.trim_by_age(&with_alice()).await;
+            } else {
+                fixture.trim(left).await;
+            }
+            fixture.hub.sweep().await.expect("the store works");
+            let told: &[&str] = if left == 0 { &["1..=10"] } else { &["1..=8", "m9", "m10"] };
+            client.was_told(told).await;
+        }
     }
 
     #[tokio::test]
