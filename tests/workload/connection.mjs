@@ -4,6 +4,7 @@ import { digest } from '../checker/history.mjs';
 import { open, ticketFor } from '../support/client.mjs';
 import { until, within } from '../support/wait.mjs';
 import { Wire } from '../support/wire.mjs';
+import { Live } from './live.mjs';
 
 const READY_MS = 10_000;
 const ANSWER_MS = 8_000;
@@ -33,6 +34,7 @@ export class Connection {
   static async of(world, device, { fate, avoid, transports = ['websocket'] } = {}) {
     const connection = new Connection();
     Object.assign(connection, { world, device, number: world.connections });
+    connection.live = new Live(connection);
     world.connections += 1;
     world.record({ is: 'connect', connection: connection.number, user: device.user.name, device: device.name });
     connection.began = world.recorder.lines;
@@ -65,6 +67,7 @@ export class Connection {
     this.inFlight -= 1;
     if (answer?.ok) {
       const { seq, id, sent_at, duplicate } = answer;
+      this.device.given.add(`${conversation} ${seq}`);
       this.world.record({ is: 'sent', call, ok: true, seq, id, sent_at, duplicate });
     } else {
       this.world.record({ is: 'sent', call, ok: answer ? false : null, code: answer?.error.code });
@@ -78,6 +81,34 @@ export class Connection {
     const answer = await this.ask('ack', confirmed.length === 1 ? confirmed[0] : confirmed);
     if (!answer?.ok) return;
     for (const each of confirmed) this.world.record({ is: 'acked', connection: this.number, ...each });
+  }
+
+  /** Takes a message back: `{conversation, seq}`, and `began`, the line at which it was first sent, where this user has sent it. */
+  async recall({ conversation, seq, began }) {
+    const answer = await this.perform('recall', { conversation, seq }, 'recall', { conversation, seq });
+    if (!answer?.ok) return;
+    this.world.count('recalls');
+    this.world.recalls.push({ conversation, seq, began });
+  }
+
+  /** Says that its user has read everything up to `seq`. */
+  async read(conversation, seq) {
+    const began = this.world.recorder.lines + 1;
+    const answer = await this.perform('read', { conversation, seq }, 'read', { conversation, seq });
+    if (!answer?.ok) return;
+    this.world.count('read marks');
+    this.world.reads.push({ conversation, seq, began, user: this.device.user });
+  }
+
+  /** Asks, with the call and its answer recorded; `is` and `fields` are for the history. Answers the acknowledgement. */
+  async perform(is, fields, event, payload) {
+    const call = this.world.recorder.call();
+    this.world.record({ is, call, connection: this.number, ...fields });
+    const answer = await this.ask(event, payload);
+    const code = answer?.error?.code;
+    if (code) this.world.count(`${is}: ${code}`);
+    this.world.record({ is: 'answer', call, ok: answer?.ok ?? null, code, id: answer?.id });
+    return answer;
   }
 
   /** Emits; answers the acknowledgement, or undefined where none came. */
@@ -113,14 +144,19 @@ export class Connection {
     this.#socket = open(this.#wire.url, ticket, { transports });
     this.#socket.on('message', (message) => this.#receive(message));
     this.#socket.on('gap', ({ conversation, from_seq, to_seq }) => {
+      if (this.ended) return;
+      this.world.count('gaps');
       this.world.record({ is: 'gap', connection: this.number, conversation, from_seq, to_seq });
     });
+    this.#socket.on('recalled', (payload) => this.#recalled(payload));
+    this.#socket.on('receipt', (payload) => this.#receipt(payload));
+    this.#socket.on('signal', (payload) => this.ended || this.live.sign(payload));
     this.#socket.on('kicked', ({ reason }) => this.world.count(`kicked: ${reason}`));
     this.#socket.on('disconnect', (why) => this.#end(why));
     await within(
       new Promise((resolve, reject) => {
-        this.#socket.once('ready', () => {
-          this.world.record({ is: 'ready', connection: this.number });
+        this.#socket.once('ready', ({ node }) => {
+          this.world.record({ is: 'ready', connection: this.number, node });
           this.ready = { line: this.world.recorder.lines, at: Date.now() };
           resolve();
         });
@@ -132,11 +168,31 @@ export class Connection {
     );
   }
 
-  #receive({ conversation, seq, id, from, cid, body }) {
+  #receive(message) {
     if (this.ended) return;
-    this.world.count('deliveries');
+    if (message.to.room !== undefined) return void this.live.hear(message);
+    const { conversation, seq, id, from, cid, body, recalled_at } = message;
+    this.world.count(recalled_at === undefined ? 'deliveries' : 'tombstones');
     this.last.set(conversation, seq);
-    this.world.record({ is: 'receive', connection: this.number, conversation, seq, id, from, cid, body: digest(body) });
+    if (recalled_at === undefined) this.device.given.add(`${conversation} ${seq}`);
+    const what = { conversation, seq, id, from, cid, body: digest(body), recalled_at };
+    this.world.record({ is: 'receive', connection: this.number, ...what });
+  }
+
+  #recalled({ conversation, seq, id }) {
+    if (this.ended) return;
+    this.world.count('recalled');
+    this.device.recalled.add(`${conversation} ${seq}`);
+    this.world.record({ is: 'recalled', connection: this.number, conversation, seq, id });
+  }
+
+  #receipt({ conversation, user, read_seq }) {
+    if (this.ended) return;
+    this.world.count('receipts');
+    const { receipts } = this.device;
+    const key = `${conversation} ${user}`;
+    receipts.set(key, Math.max(read_seq, receipts.get(key) ?? 0));
+    this.world.record({ is: 'receipt', connection: this.number, conversation, user, read_seq });
   }
 
   #end(why) {

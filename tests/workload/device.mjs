@@ -1,5 +1,6 @@
-// One device of a user: it comes and goes, writes, reads, confirms, and is not always good at it.
+// One device of a user: it comes and goes, and acts while it is there.
 
+import { HABITS, act } from './acts.mjs';
 import { Connection } from './connection.mjs';
 
 // Times in milliseconds.
@@ -7,17 +8,12 @@ const BETWEEN_ACTS = 160;
 const ONLINE = 4_000;
 const OFFLINE = 900;
 const RETRY = 250;
-const SLOW = 1_500;
 const IN_FLIGHT_MAX = 12;
-const BURST = 12;
 // Most cuts come within what a connection gets in its time; some in its handshake.
 const CUT_BYTES = [300, 40_000];
-const LARGE_BYTES = 24_000;
-
-// What it does next, by weight. What it confirms depends on its habit.
-const ACTS = { write: 60, burst: 1, large: 3, twice: 5, again: 5, unanswered: 10, slow: 2 };
-const HABITS = { prompt: 40, late: 8, never: 0 };
 const ENDS = { cut: 4, goodbye: 3, takeover: 3 };
+// How many connections begin with a room.
+const SOCIABLE = 0.6;
 
 export class Device {
   /** The line at which it first began to connect; undefined before. */
@@ -27,12 +23,17 @@ export class Device {
   confirmed = new Map();
   /** `ready` of the first connection that was let in. */
   firstReady = undefined;
-  #habit;
+  /** `conversation seq` of what it has with a body: it came, or was acknowledged. */
+  given = new Set();
+  /** `conversation seq` of what it was told to be taken back. */
+  recalled = new Set();
+  /** `conversation user` → how far that user has read, as it was told */
+  receipts = new Map();
 
   constructor(world, user, name) {
     Object.assign(this, { world, user, name });
     this.random = world.random.of(`device ${user.name}/${name}`);
-    this.#habit = this.random.pick(Object.keys(HABITS));
+    this.habit = this.random.pick(Object.keys(HABITS));
   }
 
   /** Whether it surely is the user's first device, which gets everything from the beginning. */
@@ -84,8 +85,9 @@ export class Device {
 
   async #stay(connection) {
     const until = performance.now() + this.random.around(ONLINE);
+    if (this.random.chance(SOCIABLE)) void connection.live.enter(this.random);
     while (!connection.ended && !this.world.isOver && performance.now() < until) {
-      this.#act(connection);
+      if (connection.inFlight <= IN_FLIGHT_MAX) act(this, connection);
       await this.world.rest(this.random.around(BETWEEN_ACTS));
     }
     connection.resume();
@@ -109,52 +111,5 @@ export class Device {
         return;
     }
     await this.world.rest(this.random.around(OFFLINE));
-  }
-
-  #act(connection) {
-    const { random, user } = this;
-    if (connection.ended || connection.inFlight > IN_FLIGHT_MAX) return;
-    switch (random.weighted({ ...ACTS, confirm: HABITS[this.#habit] })) {
-      case 'write':
-        return void user.send(connection, user.write(random));
-      case 'burst': {
-        const to = user.destination(random);
-        for (let count = 0; count < BURST; count += 1) user.send(connection, user.write(random, to));
-        return;
-      }
-      case 'large':
-        return void user.send(connection, user.write(random, undefined, random.integer(1, LARGE_BYTES)));
-      case 'twice': {
-        const send = user.write(random);
-        user.send(connection, send);
-        return void user.send(connection, send);
-      }
-      case 'again':
-        if (user.sent.length > 0) user.send(connection, random.pick(user.sent));
-        return;
-      case 'unanswered':
-        for (const send of user.unanswered.values()) user.send(connection, send);
-        return;
-      case 'slow':
-        this.world.count('pauses');
-        connection.pause();
-        return void setTimeout(() => connection.resume(), random.around(SLOW)).unref();
-      case 'confirm':
-        return this.#confirm(connection);
-    }
-  }
-
-  /** Everything, a part, or some conversations of what came on this connection. */
-  #confirm(connection) {
-    const { random } = this;
-    const acks = [];
-    for (const [conversation, last] of connection.last) {
-      const confirmed = this.confirmed.get(conversation) ?? 0;
-      if (last <= confirmed || random.chance(0.2)) continue;
-      const seq = random.chance(0.3) ? random.integer(confirmed + 1, last) : last;
-      this.confirmed.set(conversation, seq);
-      acks.push({ conversation, seq });
-    }
-    if (acks.length > 0) void connection.ack(acks);
   }
 }

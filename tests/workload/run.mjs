@@ -1,11 +1,12 @@
 // A randomised run against a real cluster, and the checker's word on it.
 //
-//     node tests/workload/run.mjs [--seed N] [--seconds S] [--users U] [--groups G] [--kills K] [--history FILE]
+//     node tests/workload/run.mjs [--seed N] [--seconds S] [--users U] [--groups G] [--kills K] [--kept N] [--history FILE]
 //
-// Many users with several devices each; direct conversations and groups that change; sends that are repeated, on purpose and for want
-// of an answer; devices that confirm late, partly or never, stop reading, are cut in the middle of a frame or connect twice; a relay that
-// loses, repeats, delays and reorders; nodes that are killed. The seed repeats all choices, not the timing. PHALANX_TEST_PROFILE and
-// PHALANX_BIN as for the other tests. Ends with 1 where a promise is broken, and keeps the history.
+// Many users with several devices each; direct conversations, groups that change and rooms; sends that are repeated, on purpose and for
+// want of an answer, and taken back; devices that confirm late, partly or never, stop reading, are cut in the middle of a frame or connect
+// twice; a relay that loses, repeats, delays and reorders; nodes that are killed; with --kept N retention, which leaves the newest N of
+// each conversation. The seed repeats all choices, not the timing. PHALANX_TEST_PROFILE and PHALANX_BIN as for the other tests. Ends with
+// 1 where a promise is broken, and keeps the history.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,11 +19,13 @@ import { Cluster } from '../support/cluster.mjs';
 import { PROFILE } from '../support/profile.mjs';
 import { World } from './world.mjs';
 
-const DEFAULTS = { seconds: 20, users: 24, groups: 6, kills: 1 };
+const DEFAULTS = { seconds: 20, users: 24, groups: 6, kills: 1, kept: 0 };
 
-/** The settings of a cluster for a run: a relay that fails, and little room for clients that do not read. */
-export function environment(seed) {
+/** The settings of a cluster for a run: a relay that fails, little room for clients that do not read, and retention unless `kept` is 0. */
+export function environment(seed, kept = 0) {
+  const retention = { PHALANX__STORE__RETENTION__COUNT: String(kept), PHALANX__STORE__RETENTION__INTERVAL_MS: '100' };
   return {
+    ...(kept > 0 ? retention : {}),
     PHALANX__RELAY__FAULTS__DROP_EVERY: '8',
     PHALANX__RELAY__FAULTS__REPEAT_EVERY: '6',
     PHALANX__RELAY__FAULTS__DELAY_EVERY: '8',
@@ -30,6 +33,9 @@ export function environment(seed) {
     PHALANX__RELAY__FAULTS__REORDER_EVERY: '5',
     PHALANX__RELAY__FAULTS__SEED: String(seed),
     PHALANX__SPEAR__SOCKET__OUTGOING_BYTES: '16384',
+    // What was sent longer than a heartbeat ago counts as received, and is not told again: so that this matters within a run.
+    PHALANX__SPEAR__SOCKET__PING_INTERVAL_MS: '2000',
+    PHALANX__SPEAR__SOCKET__PING_TIMEOUT_MS: '3000',
     // What is lost without a trace is found by a sweep: soon, so that the end need not wait long.
     PHALANX__SPEAR__DELIVERY__SWEEP_INTERVAL_MS: '1000',
     PHALANX__SPEAR__DELIVERY__SUSPECT_SWEEP_INTERVAL_MS: '250',
@@ -68,14 +74,14 @@ async function main() {
   const number = (text) => (text === undefined ? undefined : Number(text));
   const text = { type: 'string' };
   const { values } = parseArgs({
-    options: { seed: text, seconds: text, users: text, groups: text, kills: text, history: text },
+    options: { seed: text, seconds: text, users: text, groups: text, kills: text, kept: text, history: text },
   });
   const seed = number(values.seed) ?? randomSeed();
   const options = Object.fromEntries(
     Object.keys(DEFAULTS).map((name) => [name, number(values[name]) ?? DEFAULTS[name]]),
   );
   console.log(`profile ${PROFILE}, seed ${seed}, ${JSON.stringify(options)}`);
-  const cluster = await Cluster.start({ env: environment(seed) });
+  const cluster = await Cluster.start({ env: environment(seed, options.kept) });
   let holds = false;
   try {
     const began = performance.now();

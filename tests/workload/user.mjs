@@ -16,7 +16,7 @@ const FOR_NOW = ['unavailable', 'rate_limited', 'forbidden'];
 export class User {
   /** cid → a send that nobody has answered for good, the oldest first */
   unanswered = new Map();
-  /** Some that were acknowledged. */
+  /** Some that were acknowledged, with the `seq` of the answer. */
   sent = [];
   #count = 0;
 
@@ -60,6 +60,8 @@ export class User {
     if (connection.ended) return false;
     this.world.conversations.add(send.conversation);
     if (!this.sent.includes(send) && this.unanswered.size < UNANSWERED_MAX) this.unanswered.set(send.cid, send);
+    // The line of this attempt.
+    send.began ??= this.world.recorder.lines + 1;
     const answer = await connection.send(send);
     if (!answer) {
       this.world.count('sends without an answer');
@@ -70,6 +72,7 @@ export class User {
       if (FOR_NOW.includes(answer.error.code)) return false;
     } else {
       this.world.count(answer.duplicate ? 'duplicates' : 'acknowledged');
+      send.seq = answer.seq;
       this.sent.push(send);
       if (this.sent.length > REMEMBERED) this.sent.shift();
     }

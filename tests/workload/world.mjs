@@ -2,11 +2,12 @@
 //
 // In the storm devices connect, write, confirm and vanish, groups change, and nodes are killed, all by the choices of the seed.
 // Afterwards every device connects once more over a good network, what is without an answer is sent until there is one, and the
-// devices get the time to receive everything. Then the store's history is read.
+// devices get the time to receive everything. Then the store's history is read. Where retention trims, it is waited for before.
 
 import { digest } from '../checker/history.mjs';
 import { until, within } from '../support/wait.mjs';
 import { Group } from './group.mjs';
+import { wantedChanges, wantedMessages } from './owed.mjs';
 import { Random } from './random.mjs';
 import { Recorder } from './recorder.mjs';
 import { User } from './user.mjs';
@@ -15,9 +16,8 @@ import { User } from './user.mjs';
 const CALM_MS = 30_000;
 const HEAL_MS = 60_000;
 const DRAIN_MS = 45_000;
+const TRIM_MS = 30_000;
 const PAGE = 200;
-// So many messages at the end of a conversation are looked at to find one that a connection has not sent itself.
-const LATEST = 100;
 const RETRY_MS = 200;
 
 export class World {
@@ -25,13 +25,19 @@ export class World {
   isOver = false;
   /** Every conversation that somebody wrote to. */
   conversations = new Set();
+  /** Recalls that were acknowledged: `{conversation, seq, began?}`. */
+  recalls = [];
+  /** Read marks that were acknowledged: `{conversation, seq, began, user}`. */
+  reads = [];
+  /** conversation → up to where retention took it, once everything has healed */
+  trimmed = new Map();
   counts = {};
   #resting = new Set();
 
   /**
    * @param cluster one that runs
-   * @param {{seed: number, users: number, groups: number, seconds: number, kills: number, path: string,
-   *   say?: (phase: string) => void}} options
+   * @param {{seed: number, users: number, groups: number, seconds: number, kills: number, kept: number, path: string,
+   *   say?: (phase: string) => void}} options `kept`: the cluster's retention by number, 0 where it keeps all
    */
   constructor(cluster, options) {
     Object.assign(this, { cluster, options });
@@ -75,6 +81,7 @@ export class World {
       for (const [name, phase] of [
         ['storm', () => this.#storm()],
         ['heal', () => this.#heal()],
+        ['trim', () => this.#trim()],
         ['drain', () => this.#drain()],
         ['history', () => this.#history()],
       ]) {
@@ -143,10 +150,25 @@ export class World {
     );
   }
 
-  /** Waits until every device has the end of each of its conversations, or has had its time: then the checker says what is missing. */
+  /** Waits until retention has taken what it will take: nothing more is sent. */
+  async #trim() {
+    const { kept } = this.options;
+    if (kept === 0) return;
+    for (const conversation of this.conversations) {
+      const trimmed = async () => {
+        const { messages, last_seq } = await this.#page(conversation, 0, 1);
+        const first = messages[0]?.seq ?? last_seq + 1;
+        this.trimmed.set(conversation, first - 1);
+        return last_seq - first < kept;
+      };
+      await until(trimmed, TRIM_MS, `${conversation} is trimmed`);
+    }
+  }
+
+  /** Waits until every device has what it is owed, or has had its time: then the checker says what is missing. */
   async #drain() {
-    const wanted = (await Promise.all(this.users.map((user) => this.#ends(user)))).flat();
-    let missing = wanted;
+    const wanted = (await Promise.all(this.users.map((user) => wantedMessages(this, user)))).flat();
+    let missing = [...wanted, ...(await wantedChanges(this))];
     const arrived = () => (missing = missing.filter(({ has }) => !has())).length === 0;
     await until(arrived, DRAIN_MS, 'everything has come').catch(() => this.count('devices that miss something'));
     for (const { connection } of this.devices) {
@@ -154,44 +176,30 @@ export class World {
     }
   }
 
-  /** What the devices of a user wait for: of each conversation the last message that they may see. */
-  async #ends(user) {
-    const devices = user.devices.filter((device) => device.connection);
-    if (devices.length === 0) return [];
-    const wanted = [];
-    for (const conversation of this.conversations) {
-      const page = await devices[0].connection.ask('sync', { conversation, limit: LATEST });
-      if (!page?.ok) continue;
-      for (const device of devices) {
-        const { connection } = device;
-        const others = page.messages.filter((message) => message.from !== user.name || !connection.cids.has(message.cid));
-        const last = others.at(-1);
-        // A further device is not owed what came before it.
-        if (!last || (!device.isFirst && last.sent_at < device.firstReady.at)) continue;
-        const has = () =>
-          (connection.last.get(conversation) ?? 0) >= last.seq || (device.confirmed.get(conversation) ?? 0) >= last.seq;
-        wanted.push({ has });
-      }
-    }
-    return wanted;
-  }
-
   /** The history of every conversation, as the business API gives it. */
   async #history() {
     for (const conversation of this.conversations) {
       let after = 0;
+      let trimmed;
       for (;;) {
-        const path = `/v1/conversations/${encodeURIComponent(conversation)}/messages?after=${after}&limit=${PAGE}`;
-        const { status, body } = await this.cluster.stat('GET', path);
-        if (status !== 200) throw new Error(`the history of ${conversation}: ${status} ${JSON.stringify(body)}`);
-        for (const { seq, id, from, cid, body: content, sent_at } of body.messages) {
-          this.record({ is: 'stored', conversation, seq, id, from, cid, body: digest(content), sent_at });
+        const page = await this.#page(conversation, after, PAGE);
+        // Where retention takes nothing, what is not there at the beginning is lost.
+        if (this.options.kept > 0) trimmed ??= (page.messages[0]?.seq ?? page.last_seq + 1) - 1;
+        for (const { seq, id, from, cid, body, sent_at, recalled_at } of page.messages) {
+          this.record({ is: 'stored', conversation, seq, id, from, cid, body: digest(body), sent_at, recalled_at });
           after = seq;
         }
-        if (body.more) continue;
-        this.record({ is: 'history', conversation, last_seq: body.last_seq });
+        if (page.more) continue;
+        this.record({ is: 'history', conversation, last_seq: page.last_seq, trimmed, kept: this.options.kept || undefined });
         break;
       }
     }
+  }
+
+  async #page(conversation, after, limit) {
+    const path = `/v1/conversations/${encodeURIComponent(conversation)}/messages?after=${after}&limit=${limit}`;
+    const { status, body } = await this.cluster.stat('GET', path);
+    if (status !== 200) throw new Error(`the history of ${conversation}: ${status} ${JSON.stringify(body)}`);
+    return body;
   }
 }
