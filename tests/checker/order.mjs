@@ -7,7 +7,9 @@
 //   time        `sent_at` decreases, or differs between the answer and the history
 //   overtaken   a message that was sent only after another one was acknowledged stands before it
 //
-// Missing may be: what this very connection sent, what a `gap` named, and what was sent while the user may not have been a member.
+// Missing may be: what this very connection sent, what a `gap` named, and what was sent while the user may not have been a member. And what
+// the device has confirmed on a newer connection: the older one may not know yet that it was replaced, and goes on from there when its
+// user comes back to a group.
 
 import { of } from './maps.mjs';
 
@@ -18,6 +20,8 @@ export class Order {
   #last = new Map();
   /** device key → conversation → `{seq, line}` of the highest `ack` */
   #confirmed = new Map();
+  /** conversation → connection → the highest `ack` */
+  #acks = new Map();
   /** connection → conversation → [[from, to]] */
   #gaps = new Map();
 
@@ -34,6 +38,8 @@ export class Order {
         const confirmed = of(this.#confirmed, this.#facts.connection(event.connection, line).key);
         const before = confirmed.get(event.conversation);
         if (!before || event.seq > before.seq) confirmed.set(event.conversation, { seq: event.seq, line });
+        const acks = of(this.#acks, event.conversation);
+        acks.set(event.connection, Math.max(event.seq, acks.get(event.connection) ?? 0));
         return;
       }
       case 'gap':
@@ -147,7 +153,10 @@ export class Order {
     const attempts = conversation.sendAt(seq)?.attempts ?? [];
     if (attempts.some((attempt) => attempt.connection === connection.number && attempt.began < line)) return true;
     const gaps = this.#gaps.get(connection.number)?.get(conversation.name) ?? [];
-    return gaps.some(([from, to]) => from <= seq && seq <= to);
+    if (gaps.some(([from, to]) => from <= seq && seq <= to)) return true;
+    const all = this.#facts.devices.get(connection.key).connections;
+    const newer = all.slice(all.indexOf(connection.number) + 1);
+    return newer.some((number) => this.#acks.get(conversation.name)?.get(number) >= seq);
   }
 
   #times(conversation) {

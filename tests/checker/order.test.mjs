@@ -56,6 +56,28 @@ test('a message left out on one connection that an earlier one had', async () =>
   await broken(run, 'skipped');
 });
 
+test('a message left out on one connection that an earlier one has confirmed', async () => {
+  const { run, bob, messages: [one, two, three, four] } = conversation();
+  run.receive(bob, one, two, three);
+  run.ack(bob, three);
+  run.disconnect(bob);
+  const back = run.connect('bob');
+  run.receive(back, one, two, four);
+  run.end();
+  await broken(run, 'skipped');
+});
+
+test('looks left out: a newer connection of the device has confirmed it', async () => {
+  const { run, bob, messages: [one, two, three, four] } = conversation();
+  run.receive(bob, one, two);
+  const newer = run.connect('bob');
+  run.receive(newer, one, two, three);
+  run.ack(newer, three);
+  run.receive(bob, four);
+  run.end();
+  await holds(run);
+});
+
 test('a connection that begins after what its device has not confirmed', async () => {
   const { run, bob, messages: [one, two, three, four] } = conversation();
   run.receive(bob, one, two, three);
