@@ -76,6 +76,8 @@ pub struct Connected {
     pub away_since: i64,
     /// The user's other devices that had to make room while they were connected.
     pub evicted: Vec<Evicted>,
+    /// The nodes that watch the user's presence: see [`crate::Watching`].
+    pub watchers: Vec<NodeRef>,
 }
 
 /// A connection that a node holds, as [`Devices::connect`] answered it.
@@ -181,11 +183,12 @@ pub trait Devices: Send + Sync + 'static {
     /// [`StoreError`].
     async fn connect(&self, batch: Vec<Connect>) -> Result<Vec<Connected>, StoreError>;
 
-    /// Ends connections.
+    /// Ends connections. Answers for each the nodes that watch the user's presence, also where it had ended before: see
+    /// [`crate::Watching`].
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError>;
+    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<Vec<Vec<NodeRef>>, StoreError>;
 
     /// A number that is another one after anything that may have made the store forget presence or interest: a restart,
     /// a failover. It says nothing beside that, and does not grow.

@@ -7,6 +7,7 @@
 //! | `changes.rs` | [`Changes`]: read marks, recalled messages, and a log of both |
 //! | `groups.rs` | [`Groups`]: groups, members and their spans |
 //! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
+//! | `watching.rs` | [`Watching`]: which nodes watch whose presence |
 //! | `bans.rs` | [`Bans`]: users who may not connect |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
 //! | `retention.rs` | [`Retention`]: what is old is trimmed |
@@ -26,6 +27,7 @@ mod redis;
 mod reports;
 mod retention;
 mod sqlite;
+mod watching;
 
 pub mod conformance;
 
@@ -46,10 +48,11 @@ pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
 pub use retention::{Extent, Progress, Retention, RetentionPolicy, Space, TrimStep};
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use watching::{WatchChange, Watching};
 
 /// Everything that is kept.
-pub trait Store: Messages + Changes + Groups + Devices + Bans + Reports + Retention {}
-impl<T: Messages + Changes + Groups + Devices + Bans + Reports + Retention> Store for T {}
+pub trait Store: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention {}
+impl<T: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention> Store for T {}
 
 /// Why the store could not do a whole call. Single refusals within a batch have types of their own.
 #[derive(Debug, thiserror::Error)]

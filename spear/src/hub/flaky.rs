@@ -12,7 +12,7 @@ use store::{
     DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal,
     MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Progress, Recall,
     RecallDone, RecallRefusal, Report, Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space,
-    SqliteOptions, SqliteStore, StoreError, TrimStep, UserGroup, UserPresence,
+    SqliteOptions, SqliteStore, StoreError, TrimStep, UserGroup, UserPresence, WatchChange, Watching,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};
@@ -105,7 +105,7 @@ pass_on! {
     Devices {
         fn enter(node: &NodeRef) -> ();
         fn connect(batch: Vec<Connect>) -> Vec<Connected>;
-        fn disconnect(batch: Vec<Disconnect>) -> ();
+        fn disconnect(batch: Vec<Disconnect>) -> Vec<Vec<NodeRef>>;
         fn generation() -> u64;
         fn assert_presence(node: &NodeRef, batch: Vec<Held>) -> Vec<bool>;
         fn cursors(key: &DeviceKey) -> Cursors;
@@ -115,6 +115,9 @@ pass_on! {
         fn set_room_members(node: &NodeRef, counts: Vec<RoomCount>) -> Vec<Vec<RoomHolder>>;
         fn room_members(rooms: Vec<Room>) -> Vec<Vec<RoomHolder>>;
         fn presence(users: Vec<User>) -> Vec<UserPresence>;
+    }
+    Watching {
+        fn set_watched(node: &NodeRef, changes: Vec<WatchChange>) -> ();
     }
     Bans {
         fn set_banned(user: &User, banned: bool) -> bool;

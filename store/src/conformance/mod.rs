@@ -18,6 +18,7 @@
 //! | `routing.rs` | which nodes are told |
 //! | `retention.rs` | what is trimmed, and what is left |
 //! | `rooms.rs` | which nodes hold members of a room |
+//! | `watching.rs` | which nodes watch whose presence |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `durability.rs` | what is there after closing and opening again |
@@ -48,6 +49,7 @@ pub mod retention;
 pub mod rooms;
 pub mod routing;
 pub mod support;
+pub mod watching;
 
 /// Where a case's store is kept: empty at first, and nobody else's.
 #[async_trait]
@@ -223,6 +225,15 @@ macro_rules! conformance {
                 many_rooms_are_answered_in_order,
                 members_count_for_one_start_of_a_node,
                 a_room_is_no_group,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            watching {
+                who_comes_and_goes_is_told_who_watches,
+                a_batch_is_answered_in_order,
+                watching_counts_for_one_start_of_a_node,
+                who_is_watched_is_not_connected_by_it,
             }
         );
         $crate::conformance_theme!(

@@ -1,12 +1,12 @@
--- After version.lua, live.lua, seen.lua and forget.lua: connects devices of users of one shard.
--- Keys, a connection: device, presence, starts, away. Arguments, a connection: the device, the node's incarnation, the node, the
+-- After version.lua, live.lua, seen.lua, forget.lua and watchers.lua: connects devices of users of one shard.
+-- Keys, a connection: device, presence, starts, away, watch. Arguments, a connection: the device, the node's incarnation, the node, the
 -- most devices, after how many milliseconds an unused one is forgotten, what the keys of the user's cursors begin with.
 -- Answers, a connection: its epoch, born_at, whether the device was known, the time now, the entry of whoever held it,
--- since when it was away, the devices that were forgotten although they were connected.
+-- since when it was away, the devices that were forgotten although they were connected, the nodes that watch the user.
 
 local answers = {}
 local at = 1
-for key = 1, #KEYS, 4 do
+for key = 1, #KEYS, 5 do
   local devices, presence, starts, away = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
   local device, incarnation, node = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local most, unused_ms, cursors = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
@@ -35,6 +35,7 @@ for key = 1, #KEYS, 4 do
     call('HSET', away, device, away_since)
   end
   local evicted = make_room(devices, presence, starts, away, cursors, device, most, unused_ms)
-  answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held, away_since, evicted}
+  answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held, away_since, evicted,
+    watchers(KEYS[key + 4], starts)}
 end
 return answers

@@ -17,7 +17,7 @@ use super::{
     presence::Entry,
     script,
     shards::{Item, number, text},
-    values,
+    values, watching,
 };
 use crate::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Evicted, Held, InterestChange,
@@ -41,7 +41,7 @@ impl Devices for RedisStore {
         let items = batch.iter().map(|Connect { key, node, limits }| {
             let of = self.keys.user(&key.user);
             Item {
-                keys: vec![of.device(), of.presence(), of.partition.starts(), of.away()],
+                keys: vec![of.device(), of.presence(), of.partition.starts(), of.away(), of.watch()],
                 arguments: vec![
                     text(key.device.as_str()),
                     number(node.incarnation.0),
@@ -53,24 +53,25 @@ impl Devices for RedisStore {
                 partition: of.partition,
             }
         });
-        let script = script!("version.lua", "live.lua", "seen.lua", "forget.lua", "connect.lua");
+        let script =
+            script!("version.lua", "live.lua", "seen.lua", "forget.lua", "watchers.lua", "connect.lua");
         let answers = self.change(script, &[], items.collect()).await?;
         answers.into_iter().map(connected).collect()
     }
 
-    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {
+    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<Vec<Vec<NodeRef>>, StoreError> {
         let items = batch.iter().map(|Disconnect { key, epoch, received }| {
             let of = self.keys.user(&key.user);
             Item {
-                keys: vec![of.device(), of.presence(), of.away()],
+                keys: vec![of.device(), of.presence(), of.away(), of.watch(), of.partition.starts()],
                 arguments: vec![text(key.device.as_str()), number(*epoch), number(u64::from(*received))],
                 partition: of.partition,
             }
         });
-        let script = script!("version.lua", "seen.lua", "disconnect.lua");
-        let shards = self.shards(script, &[], items.collect());
+        let script = script!("version.lua", "live.lua", "seen.lua", "watchers.lua", "disconnect.lua");
         // Nobody says an end again after a failover, so it is confirmed.
-        self.write(shards.calls).await.map(drop)
+        let answers = self.change(script, &[], items.collect()).await?;
+        answers.into_iter().map(watching::nodes).collect()
     }
 
     async fn generation(&self) -> Result<u64, StoreError> {
@@ -151,5 +152,6 @@ fn connected(answer: Value) -> Result<Connected, StoreError> {
         let Entry { node, epoch, .. } = values::parsed(entry)?;
         evicted.push(Evicted { device: values::parsed(device)?, node, epoch });
     }
-    Ok(Connected { epoch, born_at, known, since_at, previous, away_since, evicted })
+    let watchers = watching::nodes(next()?)?;
+    Ok(Connected { epoch, born_at, known, since_at, previous, away_since, evicted, watchers })
 }

@@ -1,9 +1,11 @@
--- After version.lua and seen.lua: ends connections of users of one shard.
--- Keys, a connection: device, presence, away. Arguments, a connection: the device, the epoch, 1 where it has given the
--- device everything until now.
+-- After version.lua, live.lua, seen.lua and watchers.lua: ends connections of users of one shard.
+-- Keys, a connection: device, presence, away, watch, starts. Arguments, a connection: the device, the epoch, 1 where it has
+-- given the device everything until now.
+-- Answers, a connection: the nodes that watch the user, as a flat list: node, incarnation, node, incarnation.
 
+local answers = {}
 local argument = 1
-for key = 1, #KEYS, 3 do
+for key = 1, #KEYS, 5 do
   local device, epoch = ARGV[argument], ARGV[argument + 1]
   local received = ARGV[argument + 2] == '1'
   argument = argument + 3
@@ -16,4 +18,6 @@ for key = 1, #KEYS, 3 do
       call('HSET', KEYS[key + 2], device, text(now))
     end
   end
+  answers[#answers + 1] = watchers(KEYS[key + 3], KEYS[key + 4])
 end
+return answers

@@ -23,6 +23,7 @@
 //! | `cursor:<user>/<device>` | hash | conversation → `seq` up to which the device holds everything |
 //! | `ban:<user>` | string | nothing: it is there while the user is banned |
 //! | `presence:<user>` | hash | device → `<incarnation> <since_at> <epoch> <node>`; the node comes last since its id may hold anything |
+//! | `watch:<user>` | hash | node → `<incarnation> <when it said so>` that watches the presence; lapses a day after that |
 //! | `starts` | hash | node → its newest incarnation; `#` → how many times that table changed. The same in every partition |
 //! | `clock` | string | the greatest version that was given to an inbox here; used in partition 0 only, save in a cluster |
 //! | `fence` | string | nothing: it is written to have something to wait for |
@@ -224,6 +225,10 @@ impl UserKeys {
 
     pub(super) fn presence(&self) -> String {
         self.of("presence")
+    }
+
+    pub(super) fn watch(&self) -> String {
+        self.of("watch")
     }
 }
 

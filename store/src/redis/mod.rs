@@ -18,6 +18,7 @@
 //! | `groups.rs`, `members.rs` and their scripts | groups; changes of members |
 //! | `devices.rs` and its scripts | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation; `forget.lua`: devices that are forgotten |
 //! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is where; cursors; routing |
+//! | `watching.rs`, `set_watched.lua` | [`crate::Watching`]; `watchers.lua`: what connecting and disconnecting read of it |
 //! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
 //! | `retention.rs`, `trim.lua` | [`crate::Retention`] |
 //!
@@ -52,6 +53,7 @@ mod retention;
 mod rooms;
 mod shards;
 mod values;
+mod watching;
 
 use std::collections::BTreeMap;
 

@@ -29,7 +29,7 @@ impl Devices for SqliteStore {
         self.write(ConnectBatch(batch)).await
     }
 
-    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<(), StoreError> {
+    async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<Vec<Vec<NodeRef>>, StoreError> {
         self.write(DisconnectBatch(batch)).await
     }
 
@@ -139,6 +139,7 @@ impl Operation for ConnectBatch {
                     previous,
                     away_since,
                     evicted: evicted.collect(),
+                    watchers: live.watching.nodes(&key.user),
                 }
             })
             .collect()
@@ -240,7 +241,7 @@ struct DisconnectBatch(Vec<Disconnect>);
 
 impl Operation for DisconnectBatch {
     type Written = ();
-    type Answer = ();
+    type Answer = Vec<Vec<NodeRef>>;
 
     fn weight(&self) -> Weight {
         Weight { rows: self.0.len(), bytes: 0 }
@@ -263,10 +264,12 @@ impl Operation for DisconnectBatch {
         Ok(())
     }
 
-    fn settle(self, (): (), live: &mut Live) {
-        for Disconnect { key, epoch, .. } in &self.0 {
+    fn settle(self, (): (), live: &mut Live) -> Vec<Vec<NodeRef>> {
+        let end = |Disconnect { key, epoch, .. }: &Disconnect| {
             live.presence.disconnect(key, *epoch);
-        }
+            live.watching.nodes(&key.user)
+        };
+        self.0.iter().map(end).collect()
     }
 }
 

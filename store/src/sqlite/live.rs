@@ -1,10 +1,11 @@
-//! What need not survive the process: who is connected where, which node wants hints of which group or room, and versions.
+//! What need not survive the process: who is connected where, which node wants hints of which group or room,
+//! which one watches whom, and versions.
 
 use std::collections::HashSet;
 
 use wire::{NodeRef, User};
 
-use super::{interest::Interest, presence::Presence, rooms::Rooms, versions::Versions};
+use super::{interest::Interest, presence::Presence, rooms::Rooms, versions::Versions, watching::Watching};
 
 /// Changed after the commit of what it goes with and before the answer, so that a caller that was answered finds it, and
 /// nobody finds here what is not durable.
@@ -12,6 +13,7 @@ pub(super) struct Live {
     pub(super) presence: Presence,
     pub(super) interest: Interest,
     pub(super) rooms: Rooms,
+    pub(super) watching: Watching,
     pub(super) inboxes: Versions,
     /// A copy of what is durable: asked for every ticket.
     pub(super) banned: HashSet<User>,
@@ -24,6 +26,7 @@ impl Live {
             presence: Presence::default(),
             interest: Interest::new(version),
             rooms: Rooms::default(),
+            watching: Watching::default(),
             inboxes: Versions::new(version),
             banned: HashSet::new(),
         }
@@ -34,6 +37,7 @@ impl Live {
         self.presence.enter(node);
         self.interest.enter(node);
         self.rooms.enter(node);
+        self.watching.enter(node);
     }
 
     /// The greatest version given out.

@@ -15,7 +15,7 @@
 //! | `changes.rs`, `marks.rs`, `recall.rs` | the change log; read marks; recalled messages |
 //! | `groups.rs`, `members.rs` | groups; changes of members |
 //! | `devices.rs`, `cursors.rs`, `forget.rs` | connections and epochs; cursors; devices that are forgotten |
-//! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `versions.rs` | what does not survive the process |
+//! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `watching.rs`, `versions.rs` | what does not survive the process |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `retention.rs` | trimming |
@@ -53,6 +53,7 @@ mod rows;
 mod schema;
 mod unit;
 mod versions;
+mod watching;
 mod writer;
 
 use std::{
