@@ -45,6 +45,7 @@ import {
   type Requests,
   type Sent,
   type Signal,
+  type Watch,
 } from "./protocol.ts";
 import { Refresher } from "./refresher.ts";
 import { askTicket, expiryOf, type Assignment, type TicketRequest } from "./ticket.ts";
@@ -143,6 +144,8 @@ export class PhalanxClient extends Emitter<Events> {
   #behind = false;
   /** Membership of a room ends with the connection. */
   #rooms = new Set<string>();
+  /** Whose presence is watched; that ends with the connection too. */
+  #watched = new Set<string>();
   #waitingForReady: { resolve(ready: Ready): void; reject(error: unknown): void }[] = [];
 
   constructor(options: Options) {
@@ -250,6 +253,18 @@ export class PhalanxClient extends Emitter<Events> {
     return (await this.request("leave", place)).members;
   }
 
+  /** Watches who comes and goes, with each connection, until `unwatch`: `presence` events tell how it stands, and each change. */
+  async watch(what: Watch): Promise<void> {
+    await this.request("watch", what);
+    for (const user of what.users) this.#watched.add(user);
+  }
+
+  /** Does not watch any more. */
+  async unwatch(what: Watch): Promise<void> {
+    for (const user of what.users) this.#watched.delete(user);
+    await this.request("unwatch", what);
+  }
+
   // --- the life of a connection ---
 
   /** Begins to connect; an earlier attempt ends. */
@@ -314,7 +329,13 @@ export class PhalanxClient extends Emitter<Events> {
     const expires = expiryOf(this.#connector.token);
     if (expires !== undefined) this.#refresher.watch(this.#left(expires));
     this.#acks.soon();
+    if (this.#watched.size > 0) void this.#watchAgain(link);
     void this.#enterRooms(link);
+  }
+
+  async #watchAgain(link: Link): Promise<void> {
+    const answer = await this.#askOn(link, "watch", { users: [...this.#watched] });
+    if (answer && !answer.ok) this.tell("error", new PhalanxError(answer.error.code, `watch: ${answer.error.message}`));
   }
 
   /** Sends what waits once the rooms are entered: a message to a room is for members only. */

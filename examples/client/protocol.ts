@@ -116,10 +116,17 @@ export interface Requests {
   recall: [Confirmation, object];
   signal: [{ to: Destination; type: string; body: unknown }, object];
   presence: [{ users: string[] }, { presence: Record<string, { online: boolean; devices: DevicePresence[]; last_seen_at: number | null }> }];
+  watch: [Watch, object];
+  unwatch: [Watch, object];
   join: [Place, { members: number }];
   leave: [Place, { members: number }];
   members: [{ group: string; cursor?: string; limit?: number }, { members: string[]; cursor: string | null }];
   refresh: [{ token: string }, { expires_at: number }];
+}
+
+/** What can be watched: the presence of users. */
+export interface Watch {
+  users: string[];
 }
 
 /** A place in a conversation. */

@@ -1,7 +1,7 @@
 //! One client's connection.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use serde_json::json;
 use socket::{Frame, Outlet};
 use store::{Connected, DeviceKey};
 use tokio::time::Instant;
-use wire::{Conversation, Room};
+use wire::{Conversation, Room, User};
 
 use crate::hub::{LocalRoom, Sequencer};
 
@@ -57,8 +57,36 @@ struct Attached {
     rooms: Vec<Arc<LocalRoom>>,
     /// Up to which `rev` the change logs were given of which it was given a part.
     changes: BTreeMap<Conversation, u64>,
+    /// Made when it is needed: most connections watch nobody.
+    watching: Option<Box<Watching>>,
     /// The connection has ended: nothing is attached any more.
     gone: bool,
+}
+
+/// What a connection watches; bounded by a setting.
+#[derive(Default)]
+struct Watching {
+    /// Whose presence.
+    users: BTreeSet<User>,
+}
+
+/// Where a connection was attached when it ended.
+pub(crate) struct Detached {
+    pub(crate) sequencers: Vec<Arc<Sequencer>>,
+    pub(crate) rooms: Vec<Arc<LocalRoom>>,
+    /// Whose presence it watched.
+    pub(crate) watched: BTreeSet<User>,
+}
+
+/// Why a connection does not watch somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WatchRefused {
+    /// It watches as many as it may.
+    TooMany,
+    /// This node does.
+    NodeFull,
+    /// It has ended.
+    Gone,
 }
 
 /// Why a connection does not enter a room.
@@ -202,11 +230,41 @@ impl Connection {
     }
 
     /// The connection has ended. Answers where it was attached.
-    pub(crate) fn detach_all(&self) -> (Vec<Arc<Sequencer>>, Vec<Arc<LocalRoom>>) {
+    pub(crate) fn detach_all(&self) -> Detached {
         self.catching_up.lock().waiting.clear();
         let mut attached = self.attached.lock();
         attached.gone = true;
-        (std::mem::take(&mut attached.sequencers), std::mem::take(&mut attached.rooms))
+        Detached {
+            sequencers: std::mem::take(&mut attached.sequencers),
+            rooms: std::mem::take(&mut attached.rooms),
+            watched: attached.watching.take().map(|watching| watching.users).unwrap_or_default(),
+        }
+    }
+
+    /// Notes whose presence it watches; at most `most` in all.
+    pub(crate) fn watch(&self, users: &[User], most: usize) -> Result<(), WatchRefused> {
+        let mut attached = self.attached.lock();
+        if attached.gone {
+            return Err(WatchRefused::Gone);
+        }
+        let known = attached.watching.get_or_insert_default();
+        let new: BTreeSet<&User> = users.iter().filter(|user| !known.users.contains(*user)).collect();
+        if known.users.len() + new.len() > most {
+            return Err(WatchRefused::TooMany);
+        }
+        known.users.extend(new.into_iter().cloned());
+        Ok(())
+    }
+
+    /// It does not watch these users any more; answers those that it did.
+    pub(crate) fn unwatch(&self, users: &[User]) -> Vec<User> {
+        let mut attached = self.attached.lock();
+        let Some(known) = attached.watching.as_mut() else { return Vec::new() };
+        let ended = users.iter().filter(|user| known.users.remove(*user)).cloned().collect();
+        if known.users.is_empty() {
+            attached.watching = None;
+        }
+        ended
     }
 
     /// Notes that it is in a room, where it may be already; in at most `most`.

@@ -8,7 +8,12 @@ use store::DeviceLimits;
 use token::TokenChecker;
 use tokio::sync::watch;
 
-use crate::{admission::Admission, cursors::CursorWriter, hub::Hub, settings::LiveSettings};
+use crate::{
+    admission::Admission,
+    cursors::CursorWriter,
+    hub::Hub,
+    settings::{LiveSettings, WatchSettings},
+};
 
 /// Shared by all sessions of one spear.
 pub(crate) struct Context {
@@ -21,6 +26,7 @@ pub(crate) struct Context {
     /// Who is alive.
     pub(crate) roster: watch::Receiver<Arc<Snapshot>>,
     pub(crate) live: LiveSettings,
+    pub(crate) watch: WatchSettings,
     pub(crate) max_pending_events: usize,
     pub(crate) register_timeout: Duration,
     /// How long a connection waits until the older one of its device has ended.

@@ -58,7 +58,7 @@ use crate::{
     session::Sessions,
 };
 
-pub use settings::{DeliverySettings, DeviceSettings, LiveSettings, Settings, SocketSettings};
+pub use settings::{DeliverySettings, DeviceSettings, LiveSettings, Settings, SocketSettings, WatchSettings};
 
 /// Between two looks for connections whose token has expired.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -120,6 +120,7 @@ pub async fn run(
         roster: cluster.roster.watch(),
         max_pending_events: settings.max_pending_events,
         live: settings.live.clone(),
+        watch: settings.watch.clone(),
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
         takeover_timeout: Duration::from_millis(settings.delivery.takeover_timeout_ms),
         devices: settings.devices.limits(),
@@ -140,6 +141,8 @@ pub async fn run(
         stop.clone(),
     ));
     boot::spawn(hub::run_rooms(hub.clone(), context.conversations.announcer().clone(), stop.clone()));
+    let grace = Duration::from_millis(settings.watch.offline_after_ms);
+    boot::spawn(hub::run_watches(hub.clone(), cluster.roster.watch(), grace, stop.clone()));
     let cursor_writer = boot::spawn(cursors.run(stop.clone()));
     boot::spawn(count(node.clone(), cluster.clone(), hub.clone(), stop.clone()));
     boot::spawn(expire(hub.clone(), stop.clone()));

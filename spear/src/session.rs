@@ -17,7 +17,7 @@ use wire::{Code, Kick, NodeRef, Payload, Role, time::now_ms};
 use crate::{
     connection::{Connection, Identity},
     context::Context,
-    events::{self, Asking},
+    events::{self, Answered, Asking},
 };
 
 /// The version of the protocol of CONTRACT §2 to §4.
@@ -139,8 +139,11 @@ impl Session {
         match events::begin(name, asking) {
             Ok(answer) => {
                 self.context.hub.clone().spawn(async move {
-                    let json = answer.await;
+                    let Answered { json, then } = answer.await;
                     self.finish(reply, &json);
+                    if let Some(then) = then {
+                        then();
+                    }
                 });
             }
             Err(refusal) => self.finish(reply, &events::refused(&refusal)),
@@ -156,9 +159,11 @@ impl Session {
         let key = &self.connection.identity.key;
         // A kick that comes before the hub knows the connection must find it all the same.
         let starting = self.context.hub.moving(key);
-        let Some(Registered { connected, certain }) = self.register().await else { return };
-        let (resumed, previous, evicted) =
-            (connected.known, connected.previous.clone(), connected.evicted.clone());
+        let Some(Registered { mut connected, certain }) = self.register().await else { return };
+        let (resumed, previous) = (connected.known, connected.previous.clone());
+        // Needed once: what is kept of a connection stays small.
+        let (evicted, watchers) =
+            (std::mem::take(&mut connected.evicted), std::mem::take(&mut connected.watchers));
         self.connection.set_registered(connected);
         self.context.hub.add(&self.connection);
         drop(starting);
@@ -170,6 +175,7 @@ impl Session {
         if self.connection.is_kicked() {
             return self.turn_away("replaced").await;
         }
+        self.context.hub.tell_watchers(vec![(key.user.clone(), watchers)]).await;
         let ready = json!({
             "protocol": PROTOCOL,
             "user": key.user,
@@ -341,7 +347,7 @@ impl Session {
         drop(ending);
         let key = self.connection.identity.key.clone();
         let disconnect = Disconnect { key, epoch: self.connection.epoch(), received };
-        if let Err(error) = context.hub.store.disconnect(vec![disconnect.clone()]).await {
+        if let Err(error) = context.hub.end_connections(std::slice::from_ref(&disconnect)).await {
             tracing::warn!(%error, user = %disconnect.key.user, "a disconnection is noted later");
             // By the time that it is noted, the device may have missed something.
             context.hub.end_later(Disconnect { received: false, ..disconnect });

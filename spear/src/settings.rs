@@ -19,6 +19,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// Rooms, signals and presence.
     pub live: LiveSettings,
+    /// Watching who comes and goes.
+    pub watch: WatchSettings,
     /// The most events of one connection that wait for an answer; more are refused as `rate_limited`.
     pub max_pending_events: usize,
     /// Which web pages may connect.
@@ -79,6 +81,18 @@ pub struct LiveSettings {
     pub presence_users: usize,
 }
 
+/// The table `[spear.watch]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchSettings {
+    /// The most users that one connection may watch; further ones are refused as `rate_limited`.
+    pub users: usize,
+    /// The most different users who are watched from one node, likewise.
+    pub node_users: usize,
+    /// How long a device must be gone before watchers are told, in milliseconds.
+    pub offline_after_ms: u64,
+}
+
 impl SocketSettings {
     /// After which time what was sent to a client has arrived, or its connection has ended.
     pub(crate) fn heartbeat(&self) -> Duration {
@@ -128,7 +142,7 @@ impl boot::RoleSettings for Settings {
     fn check(&self, embedded: bool) -> anyhow::Result<()> {
         drop(self.cors.allow_origin(embedded).context("spear")?);
         self.limits.check().map_err(|error| anyhow::anyhow!("spear.limits.{error}"))?;
-        let (socket, delivery, live) = (&self.socket, &self.delivery, &self.live);
+        let (socket, delivery, live, watch) = (&self.socket, &self.delivery, &self.live, &self.watch);
         let least = [
             ("max_connections", self.max_connections as u64, 1),
             ("max_pending_events", self.max_pending_events as u64, 1),
@@ -148,14 +162,19 @@ impl boot::RoleSettings for Settings {
             ("live.signal_bytes", live.signal_bytes as u64, 2),
             ("live.presence_users", live.presence_users as u64, 1),
             ("delivery.takeover_timeout_ms", delivery.takeover_timeout_ms, 1),
+            ("watch.users", watch.users as u64, 1),
+            ("watch.node_users", watch.node_users as u64, 1),
         ];
         for (key, got, least) in least {
             anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");
         }
         let most = [
-            ("live.rooms", live.rooms, 10_000),
-            ("live.signal_bytes", live.signal_bytes, 1 << 20),
-            ("live.presence_users", live.presence_users, 1_000),
+            ("live.rooms", live.rooms as u64, 10_000),
+            ("live.signal_bytes", live.signal_bytes as u64, 1 << 20),
+            ("live.presence_users", live.presence_users as u64, 1_000),
+            ("watch.users", watch.users as u64, 10_000),
+            ("watch.node_users", watch.node_users as u64, 1_000_000),
+            ("watch.offline_after_ms", watch.offline_after_ms, 600_000),
         ];
         for (key, got, most) in most {
             anyhow::ensure!(got <= most, "spear.{key}: expected {most} or less, got {got}");

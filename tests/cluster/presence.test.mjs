@@ -10,6 +10,8 @@ import { until } from '../support/wait.mjs';
 
 // The profile's session time-out is 3 s: so long a dead node stays in the roster.
 const GONE_MS = 3_000 + 10_000;
+// The setting watch.offline_after_ms.
+const OFFLINE_AFTER_MS = 3_000;
 
 const suite = withCluster();
 
@@ -35,8 +37,11 @@ test('a killed spear: its users are offline for everybody, and its rooms are emp
   await until(async () => (await alice.must('join', { room })).members === 2, 10_000, 'both are in');
   const before = await presenceOf(alice, bob);
   assert.equal(before.online, true);
+  await alice.must('watch', { users: [bob.user] });
+  await alice.event('presence', ({ online }) => online);
 
   await suite.cluster.killNode(bob.node);
+  await alice.event('presence', ({ online }) => !online, GONE_MS + OFFLINE_AFTER_MS);
   await until(async () => !(await presenceOf(alice, bob)).online, GONE_MS, 'bob is offline');
   const after = await presenceOf(alice, bob);
   assert.deepEqual(after, { online: false, devices: [], last_seen_at: before.last_seen_at });
@@ -48,8 +53,25 @@ test('a killed spear: its users are offline for everybody, and its rooms are emp
   assert.equal((await presenceOf(alice, bob)).online, false);
   const back = await until(() => Client.connect(suite.cluster, bob.user).catch(() => undefined), GONE_MS, 'bob is back');
   await until(async () => (await presenceOf(alice, bob)).online, 10_000, 'bob is online');
+  await alice.event('presence', ({ devices }) => devices[0]?.since_at > before.last_seen_at);
   await back.must('join', { room });
   await until(async () => (await alice.must('join', { room })).members === 2, 10_000, 'both are in again');
+});
+
+test('a killed spear whose users come back elsewhere in time: nobody who watches hears that they were gone', async () => {
+  const [alice, bob] = await pair();
+  const carol = await Client.connect(suite.cluster, unique('carol'), { avoid: [bob.node] });
+  await alice.must('watch', { users: [bob.user, carol.user] });
+  await alice.event('presence', ({ user }) => user === bob.user);
+  await alice.event('presence', ({ user }) => user === carol.user);
+  await suite.cluster.killNode(bob.node);
+  const back = await until(() => Client.connect(suite.cluster, bob.user, { avoid: [bob.node] }).catch(() => undefined), GONE_MS, 'bob is back');
+  await alice.event('presence', ({ devices }) => devices[0]?.node === back.node);
+  await suite.cluster.launchNode(bob.node);
+  // By the time that she is told to be gone, he would have been.
+  carol.close();
+  await alice.event('presence', ({ user, online }) => user === carol.user && !online, GONE_MS);
+  assert.ok(alice.events.every(({ name, payload }) => name !== 'presence' || payload.user !== bob.user || payload.online));
 });
 
 test('a spear whose session expires: its users are online again once it has registered again', async () => {

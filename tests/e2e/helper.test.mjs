@@ -139,6 +139,23 @@ test('a connection outlives its token', async (t) => {
   assert.deepEqual([client.readies.length, client.state], [1, 'connected']);
 });
 
+test('who is watched is watched again by whoever comes back', async (t) => {
+  const [alice, bob] = await pair(t);
+  const told = [];
+  alice.on('presence', ({ user, online }) => told.push(`${user} ${online}`));
+  await alice.watch({ users: [bob.user, unique('nobody')] });
+  await until(() => told.length === 2, BUDGET_MS, 'alice is told how it stands');
+  await alice.disconnect();
+  await alice.connect();
+  await until(() => told.length === 4, BUDGET_MS, 'and again');
+  assert.deepEqual(told.filter((text) => text === `${bob.user} true`).length, 2);
+  await alice.unwatch({ users: [bob.user] });
+  await alice.disconnect();
+  await alice.connect();
+  await until(() => told.length === 5, BUDGET_MS, 'only of the other one');
+  assert.ok(told.at(-1).endsWith('false'));
+});
+
 test('rooms are entered again by whoever comes back', async (t) => {
   const [alice, bob] = await pair(t);
   const room = unique('r');

@@ -45,6 +45,8 @@ pub enum Payload {
     Signal(SignalHint),
     /// Something else than a message has happened to a conversation.
     Changed(ChangeHint),
+    /// Connections of these users have begun or ended: whoever watches them looks again.
+    Presence(Vec<User>),
 }
 
 /// A message was stored.
@@ -246,6 +248,10 @@ impl Hint {
                 json: signal.json,
             }),
             Payload::Changed(hint) => envelope::Payload::Changed(encode_change(hint)),
+            Payload::Presence(users) => {
+                let users = users.iter().map(ToString::to_string).collect();
+                envelope::Payload::Presence(proto::Presence { users })
+            }
         };
         let envelope = proto::Envelope {
             version: ENVELOPE_VERSION,
@@ -320,6 +326,10 @@ impl Hint {
             }),
             envelope::Payload::Changed(changed) => {
                 Payload::Changed(decode_change(changed, envelope.version)?)
+            }
+            envelope::Payload::Presence(presence) => {
+                let users = presence.users.iter().map(|user| field("users", user.parse()));
+                Payload::Presence(users.collect::<Result<_, _>>()?)
             }
         };
         Ok(Self {
@@ -451,7 +461,7 @@ mod tests {
                 change: Change::Read { user: name("a"), read_seq: 4 },
             }),
         ];
-        for payload in payloads {
+        for payload in payloads.into_iter().chain([Payload::Presence(vec![name("a"), name("b:1")])]) {
             let sent = hint(payload);
             assert_eq!(Hint::decode(sent.clone().encode()).expect("our own bytes"), sent);
         }

@@ -16,9 +16,23 @@ struct Refused<'a> {
     error: &'a Refusal,
 }
 
+/// The acknowledgement, in JSON.
+pub(crate) struct Answered {
+    pub(crate) json: String,
+    /// What comes after it.
+    pub(crate) then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Answered {
+    /// Does this once the client was answered.
+    pub(super) fn then(self, then: impl FnOnce() + Send + 'static) -> Self {
+        Self { then: Some(Box::new(then)), ..self }
+    }
+}
+
 /// `{ok: true, …}` with the fields of `result`.
-pub(super) fn done<T: Serialize>(result: &T) -> String {
-    encode(&Done { ok: true, result })
+pub(super) fn done<T: Serialize>(result: &T) -> Answered {
+    Answered { json: encode(&Done { ok: true, result }), then: None }
 }
 
 /// `{ok: false, error}`.
@@ -27,10 +41,10 @@ pub(crate) fn refused(refusal: &Refusal) -> String {
 }
 
 /// The answer to a call that succeeded or was refused.
-pub(super) fn of<T: Serialize>(outcome: Result<T, Refusal>) -> String {
+pub(super) fn of<T: Serialize>(outcome: Result<T, Refusal>) -> Answered {
     match outcome {
         Ok(result) => done(&result),
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => Answered { json: refused(&refusal), then: None },
     }
 }
 
@@ -50,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_answer_says_whether_it_was_done() {
-        assert_eq!(done(&json!({"id": "7"})), r#"{"ok":true,"id":"7"}"#);
+        assert_eq!(done(&json!({"id": "7"})).json, r#"{"ok":true,"id":"7"}"#);
         let refusal = Refusal::new(Code::NotMember, "no");
         assert_eq!(refused(&refusal), r#"{"ok":false,"error":{"code":"not_member","message":"no"}}"#);
     }

@@ -10,6 +10,7 @@
 //! | `conversations.rs` | `conversations` |
 //! | `signal.rs` | `signal` |
 //! | `presence.rs` | `presence` |
+//! | `watch.rs`, `unwatch.rs` | `watch`, `unwatch` |
 //! | `join.rs`, `leave.rs` | `join`, `leave` |
 //! | `members.rs` | `members` |
 //! | `refresh.rs` | `refresh` |
@@ -28,6 +29,8 @@ mod refresh;
 mod send;
 mod signal;
 mod sync;
+mod unwatch;
+mod watch;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -35,12 +38,12 @@ use conversation::Refusal;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-pub(crate) use answer::refused;
+pub(crate) use answer::{Answered, refused};
 
 use crate::{connection::Connection, context::Context};
 
-/// The acknowledgement of an event, in JSON.
-pub(crate) type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
+/// The acknowledgement of an event.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 /// Who asks, and what it needs.
 pub(crate) struct Asking<'a> {
@@ -62,6 +65,8 @@ const EVENTS: &[(&str, Handler)] = &[
     ("conversations", conversations::begin),
     ("signal", signal::begin),
     ("presence", presence::begin),
+    ("watch", watch::begin),
+    ("unwatch", unwatch::begin),
     ("join", join::begin),
     ("leave", leave::begin),
     ("members", members::begin),

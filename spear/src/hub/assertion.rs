@@ -52,11 +52,22 @@ impl Hub {
         }
     }
 
+    /// Writes down that connections have ended, and tells who watches their users.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn end_connections(&self, ended: &[Disconnect]) -> Result<(), StoreError> {
+        let watchers = self.store.disconnect(ended.to_vec()).await?;
+        let users = ended.iter().map(|disconnect| disconnect.key.user.clone());
+        self.tell_watchers(users.zip(watchers).collect()).await;
+        Ok(())
+    }
+
     async fn end_again(&self) -> Result<(), StoreError> {
         let unended = std::mem::take(&mut *self.unended.lock());
         let mut chunks = unended.chunks(CHUNK);
         while let Some(chunk) = chunks.next() {
-            if let Err(error) = self.store.disconnect(chunk.to_vec()).await {
+            if let Err(error) = self.end_connections(chunk).await {
                 [chunk].into_iter().chain(chunks).flatten().for_each(|each| self.end_later(each.clone()));
                 return Err(error);
             }
@@ -76,6 +87,7 @@ impl Hub {
             time::sleep(PAUSE).await;
         }
         self.interest.assert().await?;
+        self.watches.assert().await?;
         self.rooms.assert().await
     }
 
@@ -94,7 +106,7 @@ impl Hub {
                 ended.push(Disconnect { key: held.key, epoch: held.epoch, received: false });
             }
         }
-        if let Err(error) = self.store.disconnect(ended.clone()).await {
+        if let Err(error) = self.end_connections(&ended).await {
             ended.into_iter().for_each(|each| self.end_later(each));
             return Err(error);
         }

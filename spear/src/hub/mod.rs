@@ -10,6 +10,7 @@
 //! | `gap.rs` | what retention has taken before it was given |
 //! | `groups.rs` | groups with a local member, and changes of their members |
 //! | `rooms/` | rooms: who is in them here, and which other nodes hold members |
+//! | `watches/` | who watches whose presence |
 //! | `signals.rs` | what is not stored, to whoever is here now |
 //! | `interest.rs` | tells the store which groups this node wants hints of |
 //! | `sweep.rs` | compares everything local with the store |
@@ -36,6 +37,7 @@ mod sweep;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod watches;
 
 use std::{
     sync::{Arc, Weak},
@@ -51,16 +53,21 @@ use tokio::sync::{Notify, Semaphore};
 use tracing::{Instrument as _, Span};
 use wire::{Conversation, MessageHint, NodeRef, Payload, Room, User};
 
-use crate::{connection::Connection, counters::Counters};
+use crate::{
+    connection::{Connection, Detached},
+    counters::Counters,
+};
 use interest::Interest;
 use rooms::Rooms;
 use sequencer::{Handed, Offered};
 use takeover::Takeovers;
+use watches::Watches;
 
 pub(crate) use assertion::run as run_assertions;
 pub(crate) use rooms::{LocalRoom, run as run_rooms};
 pub(crate) use sequencer::Sequencer;
 pub(crate) use sweep::run as run_sweeps;
+pub(crate) use watches::{WatchLimits, run as run_watches};
 
 /// Pages that are read from the store at once, for all who catch up: bounds memory and the store's load after a restart.
 const CONCURRENT_PAGES: usize = 64;
@@ -75,6 +82,7 @@ pub(crate) struct Hub {
     sequencers: DashMap<Conversation, Arc<Sequencer>>,
     interest: Interest,
     rooms: Rooms,
+    watches: Watches,
     pages: Semaphore,
     /// After which time what was sent to a client has arrived, or its connection has ended.
     heartbeat: Duration,
@@ -113,6 +121,7 @@ impl Hub {
             this: this.clone(),
             interest: Interest::new(node.clone(), store.clone()),
             rooms: Rooms::new(node.clone(), store.clone()),
+            watches: Watches::new(node.clone(), store.clone()),
             node,
             store,
             counters,
@@ -157,13 +166,16 @@ impl Hub {
                 entry.remove();
             }
         }
-        let (sequencers, rooms) = connection.detach_all();
+        let Detached { sequencers, rooms, watched } = connection.detach_all();
         for sequencer in sequencers {
             sequencer.unsubscribe(connection);
             self.forget_if_unused(sequencer.conversation());
         }
         for room in rooms {
             self.rooms.leave(connection, &room);
+        }
+        for user in watched {
+            self.watches.remove(connection, &user);
         }
     }
 
@@ -319,6 +331,7 @@ impl Hub {
             Payload::Signal(hint) => self.signal(&hint),
             Payload::Changed(hint) => self.changed(&hint),
             Payload::Released(released) => self.released(released),
+            Payload::Presence(users) => self.watches.look_at(&users),
             // The probe is counted where it arrives from the relay.
             Payload::Probe(_) => {}
         }

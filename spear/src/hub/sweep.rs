@@ -45,6 +45,7 @@ impl Hub {
         self.sweep_inboxes().await?;
         self.sweep_groups().await?;
         self.rooms.compare().await?;
+        self.watches.sweep().await?;
         let needed = |group: &Group| {
             let conversation = Conversation::Group(group.clone());
             self.existing(&conversation).is_some_and(|sequencer| !sequencer.is_unused())
