@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -146,6 +147,10 @@ pub trait Outlet: Send + Sync + 'static {
     /// # Errors
     /// [`Backlog::Closed`].
     async fn writable(&self) -> Result<(), Backlog>;
+
+    /// Takes nothing from the client for so long, as from one who asks for too much. What it has sent stays with the system, and
+    /// in its own queue once that is full. Within a tokio runtime; one that holds already is not held longer.
+    fn hold(&self, _time: Duration) {}
 
     /// Tells the client to go, and closes the connection once that has left or a short time has passed.
     fn close(&self);

@@ -27,11 +27,16 @@ use tower::ServiceExt as _;
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(10);
 
+/// How long the event `hold` makes the server take nothing more.
+const HELD: Duration = Duration::from_millis(300);
+
 /// Tells the test who was let in and who has gone; fails on purpose where the query says so.
 struct Door(mpsc::UnboundedSender<News>);
 
 enum News {
     Opened(Arc<dyn Outlet>),
+    /// The event `taken` has come.
+    Taken,
     Closed(Reason),
 }
 
@@ -54,7 +59,13 @@ impl Inlet for Guest {
         drop(self.news.send(News::Opened(self.outlet.clone())));
     }
 
-    fn event(self: Arc<Self>, _: Event<'_>, _: Reply) {}
+    fn event(self: Arc<Self>, event: Event<'_>, _: Reply) {
+        match event.name.as_ref() {
+            "hold" => self.outlet.hold(HELD),
+            "taken" => drop(self.news.send(News::Taken)),
+            _ => {}
+        }
+    }
 
     fn closed(self: Arc<Self>, reason: Reason) {
         assert!(!self.fails, "on purpose");
@@ -183,6 +194,62 @@ async fn who_is_written_to_and_does_not_read_is_closed_in_time() {
     };
     time::timeout(LONG, writing).await.expect("closed");
     assert_eq!(closed(&mut news).await, Reason::PingTimeout);
+}
+
+/// An event without arguments as a frame, masked with zeros.
+fn event(name: &str) -> Vec<u8> {
+    let text = format!("42[\"{name}\"]");
+    let length = u8::try_from(text.len()).expect("a short name");
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+/// On one thread: between two turns of the connection's task the one that counts has its own.
+#[tokio::test]
+async fn who_sends_much_at_once_does_not_keep_others_waiting() {
+    const EVENTS: usize = 1_000;
+    let (service, mut news) = service(Settings::default());
+    let (server, client) = tokio::io::duplex(1 << 20);
+    let mut client = websocket(service, server, client).await;
+    opened(&mut news).await;
+    client.write_all(&event("taken").repeat(EVENTS)).await.expect("written");
+    client.flush().await.expect("flushed");
+    let counting = tokio::spawn(async move {
+        let (mut all, mut most) = (0, 0);
+        while all < EVENTS {
+            assert!(matches!(news.recv().await, Some(News::Taken)));
+            let mut at_once = 1;
+            while let Ok(News::Taken) = news.try_recv() {
+                at_once += 1;
+            }
+            all += at_once;
+            most = at_once.max(most);
+        }
+        most
+    });
+    let most = time::timeout(LONG, counting).await.expect("all of them").expect("no panic");
+    assert!(most <= 64, "{most} in one turn");
+}
+
+#[tokio::test]
+async fn one_who_is_held_is_heard_later() {
+    let (service, mut news) = service(Settings::default());
+    let (server, client) = tokio::io::duplex(1 << 20);
+    let mut client = websocket(service.clone(), server, client).await;
+    opened(&mut news).await;
+    let before = time::Instant::now();
+    client.write_all(&[event("hold"), event("hold"), event("taken")].concat()).await.expect("written");
+    client.flush().await.expect("flushed");
+    assert!(matches!(time::timeout(LONG, news.recv()).await, Ok(Some(News::Taken))));
+    assert!(before.elapsed() >= HELD);
+
+    let sid = open(&service, "EIO=4").await;
+    request(&service, "POST", &sid, Full::from("40")).await;
+    opened(&mut news).await;
+    let before = time::Instant::now();
+    request(&service, "POST", &sid, Full::from("42[\"hold\"]")).await;
+    request(&service, "POST", &sid, Full::from("42[\"taken\"]")).await;
+    assert!(matches!(time::timeout(LONG, news.recv()).await, Ok(Some(News::Taken))));
+    assert!(before.elapsed() >= HELD);
 }
 
 #[tokio::test]

@@ -56,6 +56,8 @@ struct State {
     asked: Option<Box<Asked>>,
     /// Until the client is let in.
     newcomer: Option<Box<Newcomer>>,
+    /// Nothing is taken from the client for a while.
+    held: bool,
     /// By when the client must be let in, or hang up after it has left.
     connect_by: Option<Moment>,
 }
@@ -142,6 +144,7 @@ impl Session {
                 waker: None,
                 asked: None,
                 newcomer: Some(Box::new(newcomer)),
+                held: false,
                 connect_by: Some(by),
             }),
         });

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -99,7 +100,7 @@ impl Session {
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.waker = Some(cx.waker().clone());
         }
-        Taken { stage: state.stage, may_read: state.outgoing.cost <= self.layer.settings.outgoing_bytes }
+        Taken { stage: state.stage, may_read: state.takes(&self.layer.settings) }
     }
 
     /// A WebSocket has written frames of this cost, or at least a part of one. `reads_on`: after it had to wait, so the client has
@@ -152,10 +153,22 @@ impl Session {
         }
     }
 
-    /// Whether more may be taken from the client: not while as much waits for it as may.
+    /// Whether more may be taken from the client: not while as much waits for it as may, or while it is held.
     pub(super) fn may_read(&self) -> bool {
         let state = self.state.lock();
-        state.stage == Stage::Open && state.outgoing.cost <= self.layer.settings.outgoing_bytes
+        state.stage == Stage::Open && state.takes(&self.layer.settings)
+    }
+
+    /// Takes from the client again. What it has sent meanwhile is not held against it: its answer to a ping may be behind that.
+    fn take_again(&self) {
+        let (waker, waiting) = {
+            let mut state = self.state.lock();
+            state.held = false;
+            let now = self.layer.clock.now();
+            state.heartbeat.progress(now);
+            (state.waker.take(), std::mem::take(&mut state.outgoing.waiting))
+        };
+        waker.into_iter().chain(waiting).for_each(Waker::wake);
     }
 
     /// Waits while as much waits for the client as may; answers whether more may be taken from it. It does not wait for one that
@@ -167,7 +180,7 @@ impl Session {
                 return Poll::Ready(false);
             }
             let pausing = matches!(state.carrier, Carrier::Polling(polling) if polling.pausing);
-            if pausing || state.outgoing.cost <= self.layer.settings.outgoing_bytes {
+            if pausing || state.takes(&self.layer.settings) {
                 return Poll::Ready(true);
             }
             state.outgoing.wait(cx);
@@ -225,6 +238,11 @@ impl Session {
 }
 
 impl super::State {
+    /// Whether anything is taken from the client.
+    fn takes(&self, settings: &crate::Settings) -> bool {
+        !self.held && self.outgoing.cost <= settings.outgoing_bytes
+    }
+
     /// Those who may go on because there is room again.
     fn room(&mut self, settings: &crate::Settings) -> Vec<Waker> {
         if self.outgoing.waiting.is_empty() || !self.outgoing.has_room(settings.outgoing_bytes) {
@@ -274,6 +292,23 @@ impl Outlet for Session {
             Poll::Pending
         })
         .await
+    }
+
+    fn hold(&self, time: Duration) {
+        {
+            let mut state = self.state.lock();
+            if state.held || state.stage != Stage::Open {
+                return;
+            }
+            state.held = true;
+        }
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            if let Some(session) = me.upgrade() {
+                session.take_again();
+            }
+        });
     }
 
     fn close(&self) {

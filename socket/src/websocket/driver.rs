@@ -28,10 +28,12 @@ use crate::{
 const FRAMES_A_WRITE: usize = 64;
 /// How often one turn reads before others have theirs.
 const READS_A_TURN: usize = 8;
+/// The most messages that one turn takes: one read may hold hundreds of them, and others would wait for all.
+const MESSAGES_A_TURN: usize = 64;
 
 /// Starts the task that carries `session`, whose client has sent `bytes` already.
 pub(super) fn spawn(stream: Stream, session: Arc<Session>, mut inbound: Assembler, bytes: &mut [u8]) {
-    let held = take(&session, &mut inbound, bytes);
+    let held = take(&session, &mut inbound, bytes, &mut { MESSAGES_A_TURN });
     match stream {
         Stream::Tcp(stream) => spawn_on(stream, session, inbound, held),
         Stream::Other(stream) => spawn_on(stream, session, inbound, held),
@@ -87,6 +89,7 @@ impl<T: Transport> Drop for Driver<T> {
 
 impl<T: Transport> Driver<T> {
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let mut messages = MESSAGES_A_TURN;
         for _ in 0..READS_A_TURN {
             let (taken, flushed) = self.write(cx)?;
             match taken.stage {
@@ -101,9 +104,12 @@ impl<T: Transport> Driver<T> {
             if !taken.may_read {
                 return Ok(Poll::Pending);
             }
-            if self.read(cx)?.is_pending() {
+            if self.read(cx, &mut messages)?.is_pending() {
                 // What was read may have been answered at once: then the session has woken this task.
                 return Ok(Poll::Pending);
+            }
+            if messages == 0 {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -173,10 +179,10 @@ impl<T: Transport> Driver<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, and passes on what is whole.
-    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+    /// Reads once, and passes on what is whole, at most so many messages; takes off those that it has passed on.
+    fn read(&mut self, cx: &mut Context<'_>, messages: &mut usize) -> io::Result<Poll<()>> {
         if self.held {
-            self.held = take(&self.session, &mut self.inbound, &mut []);
+            self.held = take(&self.session, &mut self.inbound, &mut [], messages);
             return Ok(Poll::Ready(()));
         }
         buffer::with(|buffer| {
@@ -186,7 +192,7 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Err(error)) => Err(error),
                 Poll::Ready(Ok(())) if unread.filled().is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
                 Poll::Ready(Ok(())) => {
-                    self.held = take(&self.session, &mut self.inbound, unread.filled_mut());
+                    self.held = take(&self.session, &mut self.inbound, unread.filled_mut(), messages);
                     Ok(Poll::Ready(()))
                 }
             }
@@ -225,13 +231,15 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// Passes on what is whole; answers whether whole messages are held back.
-fn take(session: &Arc<Session>, inbound: &mut Assembler, bytes: &mut [u8]) -> bool {
+/// Passes on what is whole, at most so many messages, and takes off those that it has passed on; answers whether whole messages
+/// may be held back.
+fn take(session: &Arc<Session>, inbound: &mut Assembler, bytes: &mut [u8], messages: &mut usize) -> bool {
     let mut held = false;
     let mut each = |message: Message<'_>| {
+        *messages = messages.saturating_sub(1);
         let flow = receive(session, &message);
-        held = flow.is_break();
-        flow
+        held = flow.is_break() || *messages == 0;
+        if held { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     if let Err(violation) = inbound.feed(bytes, session.max_packet_bytes(), &mut each) {
         let reason = match violation {
