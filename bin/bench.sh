@@ -85,6 +85,7 @@ fi
 # Settings of one's own shell must not reach what is measured.
 for name in $(compgen -e | grep '^PHALANX__' || true); do unset "$name"; done
 # So many users from one address, and tickets that wait for their turn.
+export PHALANX__SPEAR__EVENTS__CONNECTION_PER_SECOND=0 PHALANX__SPEAR__EVENTS__USER_PER_SECOND=0
 export PHALANX__TICKET__LIMITS__ADDRESS_PER_SECOND=0 PHALANX__TICKET__TICKETS__TTL_MS=600000
 
 # --- processes ---

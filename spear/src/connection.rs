@@ -15,7 +15,10 @@ use store::{Connected, DeviceKey};
 use tokio::time::Instant;
 use wire::{Conversation, Room, User};
 
-use crate::hub::{LocalRoom, Sequencer};
+use crate::{
+    hub::{LocalRoom, Sequencer},
+    rate::Tally,
+};
 
 /// Who is connected, as the ticket says.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub(crate) struct Connection {
     kicked: AtomicBool,
     /// The epoch of the connection that this one was told to make room for; 0 where there is none.
     replaced_by: AtomicU64,
+    /// How many events came lately.
+    pub(crate) events: Tally,
 }
 
 #[derive(Default)]
@@ -143,6 +148,7 @@ impl Connection {
             catching_up: Mutex::default(),
             kicked: AtomicBool::new(false),
             replaced_by: AtomicU64::new(0),
+            events: Tally::default(),
         }
     }
 

@@ -12,8 +12,16 @@ use crate::{
     admission::Admission,
     cursors::CursorWriter,
     hub::Hub,
+    rate::Rate,
     settings::{LiveSettings, WatchSettings},
 };
+
+/// How many events a second are taken; `None`: as many as come.
+pub(crate) struct Rates {
+    pub(crate) connection: Option<Rate>,
+    /// Of all connections of a user on this spear together.
+    pub(crate) user: Option<Rate>,
+}
 
 /// Shared by all sessions of one spear.
 pub(crate) struct Context {
@@ -28,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) live: LiveSettings,
     pub(crate) watch: WatchSettings,
     pub(crate) max_pending_events: usize,
+    pub(crate) max_pending_bytes: usize,
+    pub(crate) rates: Rates,
     pub(crate) register_timeout: Duration,
     /// How long a connection waits until the older one of its device has ended.
     pub(crate) takeover_timeout: Duration,

@@ -13,6 +13,7 @@
 //! | `cursors.rs` | writes what devices have confirmed |
 //! | `context.rs` | what every session needs |
 //! | `counters.rs` | what is counted and reported |
+//! | `rate.rs` | how many events a second are taken of somebody |
 //! | `drain.rs` | leaving: no newcomers, `migrate`, then the rest are closed |
 
 mod admission;
@@ -24,6 +25,7 @@ mod drain;
 mod events;
 mod hints;
 mod hub;
+mod rate;
 mod session;
 mod settings;
 
@@ -58,7 +60,9 @@ use crate::{
     session::Sessions,
 };
 
-pub use settings::{DeliverySettings, DeviceSettings, LiveSettings, Settings, SocketSettings, WatchSettings};
+pub use settings::{
+    DeliverySettings, DeviceSettings, EventSettings, LiveSettings, Settings, SocketSettings, WatchSettings,
+};
 
 /// Between two looks for connections whose token has expired.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -119,6 +123,8 @@ pub async fn run(
         tokens,
         roster: cluster.roster.watch(),
         max_pending_events: settings.max_pending_events,
+        max_pending_bytes: settings.max_pending_bytes,
+        rates: settings.events.rates(),
         live: settings.live.clone(),
         watch: settings.watch.clone(),
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),

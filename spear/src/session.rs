@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
 use conversation::Refusal;
@@ -25,12 +25,22 @@ const PROTOCOL: u32 = 1;
 /// How long to wait before the store is asked again after it failed.
 const STORE_RETRY: time::Duration = time::Duration::from_millis(200);
 
+/// After so many events that were refused because too many came, nothing is read from the client for [`HELD`]: 1,600 such
+/// events a second are the most.
+const REFUSED_AT_ONCE: u32 = 32;
+/// See [`REFUSED_AT_ONCE`].
+const HELD: time::Duration = time::Duration::from_millis(20);
+
 /// A connection's events, before and after it is registered.
 pub(crate) struct Session {
     context: Arc<Context>,
     connection: Arc<Connection>,
     phase: Mutex<Phase>,
     pending: AtomicUsize,
+    /// What the payloads of these take.
+    pending_bytes: AtomicUsize,
+    /// How many events were refused because too many came.
+    too_many: AtomicU32,
 }
 
 enum Phase {
@@ -81,6 +91,8 @@ impl Gate for Sessions {
             connection: Arc::new(Connection::new(identity, outlet)),
             phase: Mutex::new(Phase::Starting(Vec::new())),
             pending: AtomicUsize::new(0),
+            pending_bytes: AtomicUsize::new(0),
+            too_many: AtomicU32::new(0),
         }))
     }
 }
@@ -92,9 +104,9 @@ impl Inlet for Session {
 
     fn event(self: Arc<Self>, event: Event<'_>, reply: Reply) {
         let (name, payload) = (event.name.as_ref(), event.args.first().copied());
-        let most = self.context.max_pending_events;
-        if self.pending.fetch_add(1, Ordering::Relaxed) >= most {
-            return self.finish(reply, &events::refused(&too_many(most)));
+        let bytes = size_of(payload);
+        if let Err(refusal) = self.count().and_then(|()| self.admit(bytes)) {
+            return self.refuse(reply, &refusal);
         }
         {
             let mut phase = self.phase.lock();
@@ -111,7 +123,11 @@ impl Inlet for Session {
     }
 
     fn binary_event(self: Arc<Self>, reply: Reply) {
-        reply.send(&events::refused(&Refusal::bad_request("binary is not taken: expected JSON")));
+        if let Err(refusal) = self.count() {
+            return self.refuse(reply, &refusal);
+        }
+        let refusal = Refusal::bad_request("binary is not taken: expected JSON");
+        reply.send(&events::refused(&refusal));
     }
 
     fn closed(self: Arc<Self>, reason: Reason) {
@@ -134,24 +150,64 @@ impl Inlet for Session {
 }
 
 impl Session {
+    /// Counts an event, of the connection and of its user.
+    fn count(&self) -> Result<(), Refusal> {
+        let Context { rates, hub, .. } = self.context.as_ref();
+        let (connection, user) = (&self.connection, &self.connection.identity.key.user);
+        let counted = rates.connection.as_ref().map_or(Ok(()), |rate| rate.take(&connection.events));
+        counted.map_err(|wait| too_fast("this connection", wait))?;
+        let counted = rates.user.as_ref().map_or(Ok(()), |rate| hub.count_event(user, rate));
+        counted.map_err(|wait| too_fast("this user", wait))
+    }
+
+    /// Counts an event among those that wait for an answer, until `finish`.
+    fn admit(&self, bytes: usize) -> Result<(), Refusal> {
+        let Context { max_pending_events, max_pending_bytes, .. } = *self.context;
+        if self.pending.fetch_add(1, Ordering::Relaxed) >= max_pending_events {
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            return Err(too_many(&format!("{max_pending_events} events")));
+        }
+        let before = self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before > 0 && before.saturating_add(bytes) > max_pending_bytes {
+            self.release(bytes);
+            return Err(too_many(&format!("{max_pending_bytes} bytes of events")));
+        }
+        Ok(())
+    }
+
+    /// Refuses an event because too many come. Who goes on all the same is read more slowly: to refuse costs something, too.
+    fn refuse(&self, reply: Reply, refusal: &Refusal) {
+        metrics::counter!("phalanx_events_rate_limited_total").increment(1);
+        if self.too_many.fetch_add(1, Ordering::Relaxed) % REFUSED_AT_ONCE == REFUSED_AT_ONCE - 1 {
+            self.connection.outlet.hold(HELD);
+        }
+        reply.send(&events::refused(refusal));
+    }
+
+    fn release(&self, bytes: usize) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     fn begin(self: Arc<Self>, name: &str, payload: Option<&RawValue>, reply: Reply) {
+        let bytes = size_of(payload);
         let asking = Asking { context: &self.context, connection: &self.connection, payload };
         match events::begin(name, asking) {
             Ok(answer) => {
                 self.context.hub.clone().spawn(async move {
                     let Answered { json, then } = answer.await;
-                    self.finish(reply, &json);
+                    self.finish(reply, bytes, &json);
                     if let Some(then) = then {
                         then();
                     }
                 });
             }
-            Err(refusal) => self.finish(reply, &events::refused(&refusal)),
+            Err(refusal) => self.finish(reply, bytes, &events::refused(&refusal)),
         }
     }
 
-    fn finish(&self, reply: Reply, json: &str) {
-        self.pending.fetch_sub(1, Ordering::Relaxed);
+    fn finish(&self, reply: Reply, bytes: usize, json: &str) {
+        self.release(bytes);
         reply.send(json);
     }
 
@@ -365,7 +421,18 @@ fn ticket_of(handshake: Handshake<'_>) -> Option<String> {
     auth.and_then(|auth| auth.ticket).or_else(|| handshake.request.parameter("ticket"))
 }
 
-fn too_many(most: usize) -> Refusal {
-    let message = format!("more than {most} events wait for an answer");
+/// What a payload takes while it waits.
+fn size_of(payload: Option<&RawValue>) -> usize {
+    payload.map_or(0, |payload| payload.get().len())
+}
+
+fn too_many(most: &str) -> Refusal {
+    let message = format!("more than {most} wait for an answer");
     Refusal { code: Code::RateLimited, message, retry_after_ms: Some(100) }
+}
+
+fn too_fast(whose: &str, wait: time::Duration) -> Refusal {
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+    let message = format!("more events come from {whose} than may");
+    Refusal { code: Code::RateLimited, message, retry_after_ms: Some(wait_ms) }
 }

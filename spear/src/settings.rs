@@ -7,6 +7,8 @@ use conversation::Limits;
 use serde::Deserialize;
 use store::DeviceLimits;
 
+use crate::{context::Rates, rate::Rate};
+
 /// The table `[spear]`, without the keys that every role has.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +25,10 @@ pub struct Settings {
     pub watch: WatchSettings,
     /// The most events of one connection that wait for an answer; more are refused as `rate_limited`.
     pub max_pending_events: usize,
+    /// The most bytes of them; one event is always taken.
+    pub max_pending_bytes: usize,
+    /// How many events a second are taken.
+    pub events: EventSettings,
     /// Which web pages may connect.
     pub cors: boot::CorsSettings,
     /// How many devices a user has.
@@ -79,6 +85,30 @@ pub struct LiveSettings {
     pub signal_bytes: usize,
     /// The most users that one `presence` asks about.
     pub presence_users: usize,
+}
+
+/// The table `[spear.events]`: how many are taken; more are refused as `rate_limited`. A rate of 0 sets no limit, a burst of 0 is
+/// one second's worth.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventSettings {
+    /// A second, of one connection.
+    pub connection_per_second: u32,
+    /// At once.
+    pub connection_burst: u32,
+    /// A second, of all connections of a user on this spear.
+    pub user_per_second: u32,
+    /// At once.
+    pub user_burst: u32,
+}
+
+impl EventSettings {
+    pub(crate) fn rates(&self) -> Rates {
+        Rates {
+            connection: Rate::new(self.connection_per_second, self.connection_burst),
+            user: Rate::new(self.user_per_second, self.user_burst),
+        }
+    }
 }
 
 /// The table `[spear.watch]`.
@@ -146,6 +176,7 @@ impl boot::RoleSettings for Settings {
         let least = [
             ("max_connections", self.max_connections as u64, 1),
             ("max_pending_events", self.max_pending_events as u64, 1),
+            ("max_pending_bytes", self.max_pending_bytes as u64, 1),
             ("socket.ping_interval_ms", socket.ping_interval_ms, 100),
             ("socket.ping_timeout_ms", socket.ping_timeout_ms, 100),
             ("socket.connect_timeout_ms", socket.connect_timeout_ms, 100),

@@ -56,6 +56,7 @@ use wire::{Conversation, MessageHint, NodeRef, Payload, Room, User};
 use crate::{
     connection::{Connection, Detached},
     counters::Counters,
+    rate::{Rate, Tally},
 };
 use interest::Interest;
 use rooms::Rooms;
@@ -107,6 +108,8 @@ struct LocalUser {
     inbox_version: u64,
     /// The change logs of direct conversations were compared up to this `rev`; 0 before the first time.
     changes_compared: u64,
+    /// How many events came lately from all of them.
+    events: Tally,
 }
 
 impl Hub {
@@ -182,6 +185,14 @@ impl Hub {
     /// The connections of a user on this node.
     pub(crate) fn connections_of(&self, user: &User) -> Vec<Arc<Connection>> {
         self.users.get(user).map(|local| local.connections.clone()).unwrap_or_default()
+    }
+
+    /// Counts an event of a user who has a connection here.
+    ///
+    /// # Errors
+    /// It is one too many; after how long the next one is taken.
+    pub(crate) fn count_event(&self, user: &User, rate: &Rate) -> Result<(), Duration> {
+        self.users.get(user).map_or(Ok(()), |local| rate.take(&local.events))
     }
 
     /// How many users have a connection here.
