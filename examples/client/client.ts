@@ -37,6 +37,7 @@ import {
   type Kicked,
   type Message,
   type Migrate,
+  type Missed,
   type Place,
   type Presence,
   type Ready,
@@ -92,6 +93,9 @@ export interface Events {
   recalled: Recalled;
   signal: Signal;
   presence: Presence;
+  /** A message of a conversation that is watched and that the user is not in: live only, and it may come twice. */
+  watched: Message;
+  missed: Missed;
   ready: Ready;
   kicked: Kicked;
   migrate: Migrate;
@@ -111,7 +115,7 @@ export interface Trace {
   tookMs?: number;
 }
 
-const PASSED_ON = ["receipt", "recalled", "signal", "presence"] as const;
+const PASSED_ON = ["receipt", "recalled", "signal", "presence", "missed"] as const;
 
 export class PhalanxClient extends Emitter<Events> {
   state: State = "offline";
@@ -144,8 +148,8 @@ export class PhalanxClient extends Emitter<Events> {
   #behind = false;
   /** Membership of a room ends with the connection. */
   #rooms = new Set<string>();
-  /** Whose presence is watched; that ends with the connection too. */
-  #watched = new Set<string>();
+  /** What is watched, by its JSON; that ends with the connection too. */
+  #watched = new Map<string, Watch>();
   #waitingForReady: { resolve(ready: Ready): void; reject(error: unknown): void }[] = [];
 
   constructor(options: Options) {
@@ -253,15 +257,16 @@ export class PhalanxClient extends Emitter<Events> {
     return (await this.request("leave", place)).members;
   }
 
-  /** Watches who comes and goes, with each connection, until `unwatch`: `presence` events tell how it stands, and each change. */
+  /** Watches, with each connection, until `unwatch`: `presence` events tell how it stands with users, and each change; `watched` events
+   * bring messages of others. */
   async watch(what: Watch): Promise<void> {
     await this.request("watch", what);
-    for (const user of what.users) this.#watched.add(user);
+    for (const each of eachOf(what)) this.#watched.set(JSON.stringify(each), each);
   }
 
   /** Does not watch any more. */
   async unwatch(what: Watch): Promise<void> {
-    for (const user of what.users) this.#watched.delete(user);
+    for (const each of eachOf(what)) this.#watched.delete(JSON.stringify(each));
     await this.request("unwatch", what);
   }
 
@@ -329,13 +334,15 @@ export class PhalanxClient extends Emitter<Events> {
     const expires = expiryOf(this.#connector.token);
     if (expires !== undefined) this.#refresher.watch(this.#left(expires));
     this.#acks.soon();
-    if (this.#watched.size > 0) void this.#watchAgain(link);
+    void this.#watchAgain(link);
     void this.#enterRooms(link);
   }
 
   async #watchAgain(link: Link): Promise<void> {
-    const answer = await this.#askOn(link, "watch", { users: [...this.#watched] });
-    if (answer && !answer.ok) this.tell("error", new PhalanxError(answer.error.code, `watch: ${answer.error.message}`));
+    for (const what of together([...this.#watched.values()])) {
+      const answer = await this.#askOn(link, "watch", what);
+      if (answer && !answer.ok) this.tell("error", new PhalanxError(answer.error.code, `watch: ${answer.error.message}`));
+    }
   }
 
   /** Sends what waits once the rooms are entered: a message to a room is for members only. */
@@ -405,6 +412,10 @@ export class PhalanxClient extends Emitter<Events> {
 
   #message(message: Message): void {
     const { conversation, seq } = message;
+    if (message.watched) {
+      this.#trace("in", "message", message);
+      return this.tell("watched", message);
+    }
     // An own one that still waits for its answer: this is the answer.
     const own = message.from === this.#user && this.#outbox.settle(message);
     if (seq === undefined) {
@@ -537,4 +548,25 @@ export class PhalanxClient extends Emitter<Events> {
   #trace(direction: Trace["direction"], event: string, payload: unknown, more: Partial<Trace> = {}): void {
     if (this.hears("trace")) this.tell("trace", { direction, event, payload, ...more });
   }
+}
+
+/** One by one what is to be watched. */
+function eachOf(what: Watch): Watch[] {
+  if ("groups" in what) return what.groups.map((group) => ({ groups: [group] }));
+  if ("conversations" in what) return what.conversations.map((conversation) => ({ conversations: [conversation] }));
+  return what.users.map((user) => (what.messages ? { users: [user], messages: true } : { users: [user] }));
+}
+
+/** The same in as few requests as can be. */
+function together(all: Watch[]): Watch[] {
+  const groups = all.flatMap((what) => ("groups" in what ? what.groups : []));
+  const conversations = all.flatMap((what) => ("conversations" in what ? what.conversations : []));
+  const users = (messages: boolean) => all.flatMap((what) => ("users" in what && Boolean(what.messages) === messages ? what.users : []));
+  const requests: [unknown[], Watch][] = [
+    [users(false), { users: users(false) }],
+    [users(true), { users: users(true), messages: true }],
+    [groups, { groups }],
+    [conversations, { conversations }],
+  ];
+  return requests.filter(([names]) => names.length > 0).map(([, what]) => what);
 }

@@ -34,6 +34,8 @@ export interface Message {
   body: unknown;
   sent_at: number;
   recalled_at?: number;
+  /** It is shown because its conversation is watched: it is not confirmed. */
+  watched?: true;
 }
 
 /** The answer to a `send`; `conversation`, `seq` and `duplicate` are missing where it went to a room. */
@@ -84,6 +86,11 @@ export interface Presence {
   devices: DevicePresence[];
 }
 
+/** So many watched messages were dropped. */
+export interface Missed {
+  messages: number;
+}
+
 export interface Kicked {
   /** `replaced`, `expired`, `banned` or `admin`. */
   reason: string;
@@ -124,10 +131,8 @@ export interface Requests {
   refresh: [{ token: string }, { expires_at: number }];
 }
 
-/** What can be watched: the presence of users. */
-export interface Watch {
-  users: string[];
-}
+/** What can be watched: the presence of users, or their messages; groups; conversations. Messages are for tokens with the scope `monitor`. */
+export type Watch = { users: string[]; messages?: boolean } | { groups: string[] } | { conversations: string[] };
 
 /** A place in a conversation. */
 export interface Confirmation {

@@ -16,9 +16,12 @@ use tokio::time::Instant;
 use wire::{Conversation, Room, User};
 
 use crate::{
-    hub::{LocalRoom, Sequencer},
-    rate::Tally,
+    hub::{LocalRoom, Meter, Sequencer, Topic},
+    rate::{Rate, Tally},
 };
+
+/// The scope of tokens that may watch what their user is not in.
+const MONITOR: &str = "monitor";
 
 /// Who is connected, as the ticket says.
 #[derive(Debug, Clone)]
@@ -45,6 +48,7 @@ pub(crate) struct Connection {
     confirmed: Mutex<BTreeMap<Conversation, u64>>,
     catching_up: Mutex<CatchUpQueue>,
     kicked: AtomicBool,
+    may_monitor: AtomicBool,
     /// The epoch of the connection that this one was told to make room for; 0 where there is none.
     replaced_by: AtomicU64,
     /// How many events came lately.
@@ -73,6 +77,10 @@ struct Attached {
 struct Watching {
     /// Whose presence.
     users: BTreeSet<User>,
+    /// Which messages.
+    topics: BTreeSet<Topic>,
+    /// How many of them it may be given.
+    meter: Option<Arc<Meter>>,
 }
 
 /// Where a connection was attached when it ended.
@@ -81,9 +89,11 @@ pub(crate) struct Detached {
     pub(crate) rooms: Vec<Arc<LocalRoom>>,
     /// Whose presence it watched.
     pub(crate) watched: BTreeSet<User>,
+    /// Which messages it watched.
+    pub(crate) topics: Vec<Topic>,
 }
 
-/// Why a connection does not watch somebody.
+/// Why a connection does not watch something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WatchRefused {
     /// It watches as many as it may.
@@ -126,6 +136,13 @@ impl CatchUpQueue {
 }
 
 impl Attached {
+    fn forget_idle_watching(&mut self) {
+        let is_idle = |watching: &Watching| watching.users.is_empty() && watching.topics.is_empty();
+        if self.watching.as_deref().is_some_and(is_idle) {
+            self.watching = None;
+        }
+    }
+
     /// Where a conversation is, or belongs.
     fn place(&self, conversation: &Conversation) -> Result<usize, usize> {
         self.sequencers.binary_search_by(|each| each.conversation().cmp(conversation))
@@ -147,6 +164,7 @@ impl Connection {
             confirmed: Mutex::default(),
             catching_up: Mutex::default(),
             kicked: AtomicBool::new(false),
+            may_monitor: AtomicBool::new(false),
             replaced_by: AtomicU64::new(0),
             events: Tally::default(),
         }
@@ -240,10 +258,12 @@ impl Connection {
         self.catching_up.lock().waiting.clear();
         let mut attached = self.attached.lock();
         attached.gone = true;
+        let watching = attached.watching.take().unwrap_or_default();
         Detached {
             sequencers: std::mem::take(&mut attached.sequencers),
             rooms: std::mem::take(&mut attached.rooms),
-            watched: attached.watching.take().map(|watching| watching.users).unwrap_or_default(),
+            watched: watching.users,
+            topics: watching.topics.into_iter().collect(),
         }
     }
 
@@ -267,10 +287,59 @@ impl Connection {
         let mut attached = self.attached.lock();
         let Some(known) = attached.watching.as_mut() else { return Vec::new() };
         let ended = users.iter().filter(|user| known.users.remove(*user)).cloned().collect();
-        if known.users.is_empty() {
-            attached.watching = None;
-        }
+        attached.forget_idle_watching();
         ended
+    }
+
+    /// Counts what it is given of what it watches.
+    pub(crate) fn meter(&self, rate: &Arc<Option<Rate>>) -> Result<Arc<Meter>, WatchRefused> {
+        let mut attached = self.attached.lock();
+        if attached.gone {
+            return Err(WatchRefused::Gone);
+        }
+        let known = attached.watching.get_or_insert_default();
+        Ok(known.meter.get_or_insert_with(|| Arc::new(Meter::new(rate.clone()))).clone())
+    }
+
+    /// Notes which messages it watches; at most `most` topics in all.
+    pub(crate) fn monitor(&self, topics: &[Topic], most: usize) -> Result<(), WatchRefused> {
+        let mut attached = self.attached.lock();
+        if attached.gone {
+            return Err(WatchRefused::Gone);
+        }
+        let known = attached.watching.get_or_insert_default();
+        let new: BTreeSet<&Topic> = topics.iter().filter(|topic| !known.topics.contains(*topic)).collect();
+        let fits = known.topics.len() + new.len() <= most;
+        if fits {
+            known.topics.extend(new.into_iter().cloned());
+        }
+        attached.forget_idle_watching();
+        if fits { Ok(()) } else { Err(WatchRefused::TooMany) }
+    }
+
+    /// It does not watch these messages any more; answers those that it did.
+    pub(crate) fn stop_monitoring(&self, topics: &[Topic]) -> Vec<Topic> {
+        let mut attached = self.attached.lock();
+        let Some(known) = attached.watching.as_mut() else { return Vec::new() };
+        let ended = topics.iter().filter(|topic| known.topics.remove(*topic)).cloned().collect();
+        attached.forget_idle_watching();
+        ended
+    }
+
+    /// Which messages it watches.
+    pub(crate) fn topics(&self) -> Vec<Topic> {
+        let attached = self.attached.lock();
+        attached.watching.iter().flat_map(|watching| watching.topics.iter().cloned()).collect()
+    }
+
+    /// Whether it may watch what its user is not in.
+    pub(crate) fn may_monitor(&self) -> bool {
+        self.may_monitor.load(Ordering::Relaxed)
+    }
+
+    /// The token that counts has these scopes.
+    pub(crate) fn set_scope(&self, scope: &[String]) {
+        self.may_monitor.store(scope.iter().any(|each| each == MONITOR), Ordering::Relaxed);
     }
 
     /// Notes that it is in a room, where it may be already; in at most `most`.

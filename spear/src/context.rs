@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) roster: watch::Receiver<Arc<Snapshot>>,
     pub(crate) live: LiveSettings,
     pub(crate) watch: WatchSettings,
+    /// How many watched messages a second a connection is given; `None`: all.
+    pub(crate) watched_messages: Arc<Option<Rate>>,
     pub(crate) max_pending_events: usize,
     pub(crate) max_pending_bytes: usize,
     pub(crate) rates: Rates,

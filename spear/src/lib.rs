@@ -127,6 +127,7 @@ pub async fn run(
         rates: settings.events.rates(),
         live: settings.live.clone(),
         watch: settings.watch.clone(),
+        watched_messages: Arc::new(settings.watch.rate()),
         register_timeout: Duration::from_millis(settings.delivery.register_timeout_ms),
         takeover_timeout: Duration::from_millis(settings.delivery.takeover_timeout_ms),
         devices: settings.devices.limits(),

@@ -86,9 +86,11 @@ impl Gate for Sessions {
             token_expires_at: claims.token_expires_at,
         };
         context.hub.counters.connected();
+        let connection = Arc::new(Connection::new(identity, outlet));
+        connection.set_scope(&claims.scope);
         Ok(Arc::new(Session {
             context: context.clone(),
-            connection: Arc::new(Connection::new(identity, outlet)),
+            connection,
             phase: Mutex::new(Phase::Starting(Vec::new())),
             pending: AtomicUsize::new(0),
             pending_bytes: AtomicUsize::new(0),

@@ -121,6 +121,18 @@ pub struct WatchSettings {
     pub node_users: usize,
     /// How long a device must be gone before watchers are told, in milliseconds.
     pub offline_after_ms: u64,
+    /// The most groups, conversations and users with their messages that one connection may watch.
+    pub conversations: usize,
+    /// Watched messages a second that a connection is given, 0 for all.
+    pub messages_per_second: u32,
+    /// At once; 0 for one second's worth.
+    pub messages_burst: u32,
+}
+
+impl WatchSettings {
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        Rate::new(self.messages_per_second, self.messages_burst)
+    }
 }
 
 impl SocketSettings {
@@ -195,6 +207,7 @@ impl boot::RoleSettings for Settings {
             ("delivery.takeover_timeout_ms", delivery.takeover_timeout_ms, 1),
             ("watch.users", watch.users as u64, 1),
             ("watch.node_users", watch.node_users as u64, 1),
+            ("watch.conversations", watch.conversations as u64, 1),
         ];
         for (key, got, least) in least {
             anyhow::ensure!(got >= least, "spear.{key}: expected {least} or more, got {got}");
@@ -204,6 +217,7 @@ impl boot::RoleSettings for Settings {
             ("live.signal_bytes", live.signal_bytes as u64, 1 << 20),
             ("live.presence_users", live.presence_users as u64, 1_000),
             ("watch.users", watch.users as u64, 10_000),
+            ("watch.conversations", watch.conversations as u64, 10_000),
             ("watch.node_users", watch.node_users as u64, 1_000_000),
             ("watch.offline_after_ms", watch.offline_after_ms, 600_000),
         ];

@@ -7,7 +7,7 @@
 //! | `changes.rs` | [`Changes`]: read marks, recalled messages, and a log of both |
 //! | `groups.rs` | [`Groups`]: groups, members and their spans |
 //! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
-//! | `watching.rs` | [`Watching`]: which nodes watch whose presence |
+//! | `watching.rs` | [`Watching`]: which nodes watch whose presence and messages |
 //! | `bans.rs` | [`Bans`]: users who may not connect |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
 //! | `retention.rs` | [`Retention`]: what is old is trimmed |
@@ -48,7 +48,7 @@ pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
 pub use retention::{Extent, Progress, Retention, RetentionPolicy, Space, TrimStep};
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use watching::{WatchChange, Watching};
+pub use watching::{WatchChange, Watched, Watching};
 
 /// Everything that is kept.
 pub trait Store: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention {}

@@ -156,6 +156,28 @@ test('who is watched is watched again by whoever comes back', async (t) => {
   assert.ok(told.at(-1).endsWith('false'));
 });
 
+test('what is watched of others is watched again, and neither confirmed nor counted', async (t) => {
+  const [alice, bob] = await pair(t);
+  const name = unique('eve');
+  const eve = await connect(t, name, { token: () => suite.cluster.token(name, { scope: ['monitor'] }) });
+  const shown = [];
+  eve.on('watched', ({ body }) => shown.push(body));
+  await eve.watch({ users: [bob.user], messages: true });
+  await alice.send({ user: bob.user }, 'one');
+  await until(() => shown.length === 1, BUDGET_MS, 'eve is shown it');
+  await eve.disconnect();
+  await eve.connect();
+  await until(
+    async () => {
+      await alice.send({ user: bob.user }, 'two');
+      return shown.includes('two');
+    },
+    BUDGET_MS,
+    'and again',
+  );
+  assert.deepEqual(eve.messages, []);
+});
+
 test('rooms are entered again by whoever comes back', async (t) => {
   const [alice, bob] = await pair(t);
   const room = unique('r');

@@ -47,7 +47,7 @@ describe('the examples', () => {
         return socket;
       },
       ticketUrl: cluster.ticketUrl,
-      tokenOf: (user) => cluster.token(user),
+      tokenOf: (user, scope) => cluster.token(user, { scope }),
       check: (line, value, shape) => {
         checked += 1;
         assertShape(value, shape, `docs/protocol.md:${line}`);

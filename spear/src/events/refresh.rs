@@ -25,6 +25,11 @@ pub(super) fn begin(asking: Asking<'_>) -> Result<Answer, Refusal> {
     if token.device.is_some_and(|device| device != key.device) {
         return Err(forbidden("token: it is for another device".to_owned()));
     }
-    asking.connection.set_token_expiry(token.expires_at);
+    let connection = asking.connection;
+    connection.set_token_expiry(token.expires_at);
+    connection.set_scope(&token.scope);
+    if !connection.may_monitor() {
+        asking.context.hub.stop_monitoring(connection, &connection.topics());
+    }
     Ok(Box::pin(std::future::ready(answer::done(&json!({ "expires_at": token.expires_at })))))
 }

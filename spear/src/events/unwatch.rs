@@ -3,11 +3,16 @@
 use conversation::Refusal;
 use serde_json::json;
 
-use super::{Answer, Asking, answer, watch::Place};
+use super::{
+    Answer, Asking, answer,
+    watch::{self, Watched},
+};
 
-/// Whoever was not watched is stepped over.
+/// What was not watched is stepped over.
 pub(super) fn begin(asking: Asking<'_>) -> Result<Answer, Refusal> {
-    let Place::Users(users) = asking.payload::<Place>()?.check(asking.context.watch.users)?;
-    asking.context.hub.unwatch(asking.connection, &users);
+    match watch::read(&asking)? {
+        Watched::Presence(users) => asking.context.hub.unwatch(asking.connection, &users),
+        Watched::Messages(topics) => asking.context.hub.stop_monitoring(asking.connection, &topics),
+    }
     Ok(Box::pin(std::future::ready(answer::done(&json!({})))))
 }

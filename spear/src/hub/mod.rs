@@ -68,7 +68,7 @@ pub(crate) use assertion::run as run_assertions;
 pub(crate) use rooms::{LocalRoom, run as run_rooms};
 pub(crate) use sequencer::Sequencer;
 pub(crate) use sweep::run as run_sweeps;
-pub(crate) use watches::{WatchLimits, run as run_watches};
+pub(crate) use watches::{Meter, Topic, WatchLimits, run as run_watches};
 
 /// Pages that are read from the store at once, for all who catch up: bounds memory and the store's load after a restart.
 const CONCURRENT_PAGES: usize = 64;
@@ -169,7 +169,7 @@ impl Hub {
                 entry.remove();
             }
         }
-        let Detached { sequencers, rooms, watched } = connection.detach_all();
+        let Detached { sequencers, rooms, watched, topics } = connection.detach_all();
         for sequencer in sequencers {
             sequencer.unsubscribe(connection);
             self.forget_if_unused(sequencer.conversation());
@@ -180,6 +180,7 @@ impl Hub {
         for user in watched {
             self.watches.remove(connection, &user);
         }
+        self.forget_topics(connection, &topics);
     }
 
     /// The connections of a user on this node.
@@ -296,6 +297,7 @@ impl Hub {
     }
 
     fn message(&self, hint: &MessageHint) {
+        self.show(hint);
         let sequencer = match &hint.conversation {
             group @ Conversation::Group(_) => self.existing(group),
             direct @ Conversation::Direct(..) => self.subscribe_users(direct),

@@ -49,6 +49,7 @@ impl Hub {
         let needed = |group: &Group| {
             let conversation = Conversation::Group(group.clone());
             self.existing(&conversation).is_some_and(|sequencer| !sequencer.is_unused())
+                || self.is_monitored(group)
         };
         self.interest.tidy(needed).await
     }

@@ -18,7 +18,7 @@
 //! | `routing.rs` | which nodes are told |
 //! | `retention.rs` | what is trimmed, and what is left |
 //! | `rooms.rs` | which nodes hold members of a room |
-//! | `watching.rs` | which nodes watch whose presence |
+//! | `watching.rs` | which nodes watch whose presence and messages |
 //! | `bans.rs` | the ban list |
 //! | `reports.rs` | the nodes' last reports |
 //! | `durability.rs` | what is there after closing and opening again |
@@ -234,6 +234,9 @@ macro_rules! conformance {
                 a_batch_is_answered_in_order,
                 watching_counts_for_one_start_of_a_node,
                 who_is_watched_is_not_connected_by_it,
+                messages_go_to_who_watches_them,
+                who_watches_messages_is_no_device,
+                watched_messages_count_for_one_start_of_a_node,
             }
         );
         $crate::conformance_theme!(

@@ -1,13 +1,25 @@
-//! Which nodes watch whose presence.
+//! Which nodes watch whose presence, and whose messages.
 
 use wire::NodeRef;
 
 use super::{Place, support::*};
-use crate::{Connected, DeviceKey, Disconnect, Store, WatchChange};
+use crate::{Connected, DeviceKey, Disconnect, Routing, Store, WatchChange, Watched};
 
 async fn set(store: &impl Store, node: &NodeRef, names: &[&str], watched: bool) {
-    let changes = names.iter().map(|name| WatchChange { user: user(name), watched });
+    set_of(Watched::Presence, store, node, names, watched).await;
+}
+
+async fn set_of(what: Watched, store: &impl Store, node: &NodeRef, names: &[&str], watched: bool) {
+    let changes = names.iter().map(|name| WatchChange { user: user(name), what, watched });
     store.set_watched(node, changes.collect()).await.expect("the store works");
+}
+
+/// Where a message goes.
+async fn route(store: &impl Store, from: &str, to: &str) -> Vec<NodeRef> {
+    match append(store, to_user(from, to)).await.routing {
+        Routing::Direct(nodes) => sorted(nodes),
+        Routing::Group { .. } => panic!("it is between two users"),
+    }
 }
 
 fn sorted(mut nodes: Vec<NodeRef>) -> Vec<NodeRef> {
@@ -90,6 +102,61 @@ pub async fn who_is_watched_is_not_connected_by_it(place: &impl Place) {
     connect(&store, &key("a", "phone"), &here).await;
     let presence = store.presence(vec![user("a")]).await.expect("the store works").remove(0);
     assert_eq!(presence.devices.len(), 1);
-    let stored = append(&store, to_user("b", "a")).await;
-    assert_eq!(stored.routing, crate::Routing::Direct(vec![here]));
+    assert_eq!(route(&store, "b", "a").await, [here]);
+}
+
+/// From when it says so until it takes it back; of whoever is watched, with whomever they talk.
+pub async fn messages_go_to_who_watches_them(place: &impl Place) {
+    let store = place.open().await;
+    let (here, one, two) = (node("spear-9", 1), node("spear-1", 1), node("spear 2", 1));
+    connect(&store, &key("a", "phone"), &here).await;
+    set_of(Watched::Messages, &store, &one, &["a"], true).await;
+    set_of(Watched::Messages, &store, &two, &["a", "b"], true).await;
+    assert_eq!(route(&store, "b", "a").await, sorted(vec![here.clone(), one.clone(), two.clone()]));
+    assert_eq!(route(&store, "a", "a").await, sorted(vec![here.clone(), one.clone(), two.clone()]));
+    assert_eq!(route(&store, "c", "b").await, std::slice::from_ref(&two));
+    assert!(route(&store, "c", "d").await.is_empty());
+    set_of(Watched::Messages, &store, &two, &["a", "never"], false).await;
+    assert_eq!(route(&store, "c", "a").await, sorted(vec![here.clone(), one.clone()]));
+    set_of(Watched::Messages, &store, &here, &["a"], true).await;
+    set_of(Watched::Messages, &store, &one, &["a"], false).await;
+    assert_eq!(route(&store, "c", "a").await, [here], "each once");
+}
+
+/// Who watches messages is not told who comes, and nobody is online by it, or a device more.
+pub async fn who_watches_messages_is_no_device(place: &impl Place) {
+    let store = place.open().await;
+    let (here, watching) = (node("spear-9", 1), node("spear-1", 1));
+    set_of(Watched::Messages, &store, &watching, &["a"], true).await;
+    assert!(watchers(&store, "a").await.is_empty());
+    let presence = store.presence(vec![user("a")]).await.expect("the store works").remove(0);
+    assert!(presence.devices.is_empty());
+    let limits = crate::DeviceLimits { most: 2, ..Default::default() };
+    for device in ["phone", "pad", "tv"] {
+        let evicted = connect_within(&store, limits, &key("a", device), &here).await.evicted;
+        assert!(evicted.iter().all(|evicted| evicted.node == here), "{evicted:?}");
+    }
+    let presence = store.presence(vec![user("a")]).await.expect("the store works").remove(0);
+    assert_eq!(presence.devices.len(), 2);
+    assert_eq!(route(&store, "b", "a").await, sorted(vec![here, watching]));
+}
+
+/// A new start begins with none.
+pub async fn watched_messages_count_for_one_start_of_a_node(place: &impl Place) {
+    let store = place.open().await;
+    let (old, new, other) = (node("spear-1", 1), node("spear-1", 2), node("spear-2", 1));
+    store.enter(&old).await.expect("the store works");
+    set_of(Watched::Messages, &store, &old, &["a"], true).await;
+    set_of(Watched::Messages, &store, &other, &["a"], true).await;
+    store.enter(&new).await.expect("the store works");
+    assert_eq!(route(&store, "b", "a").await, std::slice::from_ref(&other));
+    set_of(Watched::Messages, &store, &old, &["b"], true).await;
+    assert_eq!(
+        route(&store, "b", "a").await,
+        std::slice::from_ref(&other),
+        "the old start is not listened to"
+    );
+    set_of(Watched::Messages, &store, &new, &["a"], true).await;
+    set_of(Watched::Messages, &store, &old, &["a"], false).await;
+    assert_eq!(route(&store, "b", "a").await, [new, other]);
 }

@@ -26,6 +26,7 @@ for key = 1, #KEYS, 5 do
   end
   call('HSET', devices, device, epoch .. ':' .. born_at, '#' .. device, text(now))
   see(devices, now)
+  drop_lapsed(presence)
   -- Also where the node's start is dead by now: whoever reads it passes it over.
   call('HSET', presence, device, table.concat({incarnation, text(now), epoch, node}, ' '))
   -- A device from before there was a change log has nothing here.

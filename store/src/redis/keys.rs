@@ -22,7 +22,7 @@
 //! | `away:<user>` | hash | device → until when it was given everything: see `Connected` |
 //! | `cursor:<user>/<device>` | hash | conversation → `seq` up to which the device holds everything |
 //! | `ban:<user>` | string | nothing: it is there while the user is banned |
-//! | `presence:<user>` | hash | device → `<incarnation> <since_at> <epoch> <node>`; the node comes last since its id may hold anything |
+//! | `presence:<user>` | hash | device → `<incarnation> <since_at> <epoch> <node>`; the node comes last since its id may hold anything; `*<node>` → the same with the epoch 0: the node watches the messages |
 //! | `watch:<user>` | hash | node → `<incarnation> <when it said so>` that watches the presence; lapses a day after that |
 //! | `starts` | hash | node → its newest incarnation; `#` → how many times that table changed. The same in every partition |
 //! | `clock` | string | the greatest version that was given to an inbox here; used in partition 0 only, save in a cluster |

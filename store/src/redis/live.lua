@@ -18,6 +18,11 @@ local function is_dead(starts, node, incarnation)
   return incarnation < start
 end
 
+-- Whether a field of `presence` is no device, but a node that watches the user's messages.
+local function is_watcher(field)
+  return string.byte(field) == 42
+end
+
 -- The connections of a user, as a flat list: device, entry, device, entry.
 local function live_devices(presence, starts)
   local held = redis.call('HGETALL', presence)
@@ -29,7 +34,7 @@ local function live_devices(presence, starts)
     local incarnation, node = string.match(held[i + 1], '^(%d+) %d+ %d+ (.+)$')
     if incarnation and is_dead(starts, node, tonumber(incarnation)) then
       redis.call('HDEL', presence, held[i])
-    else
+    elseif not is_watcher(held[i]) then
       live[#live + 1] = held[i]
       live[#live + 1] = held[i + 1]
     end
@@ -37,7 +42,7 @@ local function live_devices(presence, starts)
   return live
 end
 
--- Adds only the entries of the live connections to a list. On the road of every message, so it makes no table of its own.
+-- Adds only the entries of the live connections to a list, and of the nodes that watch the messages. On the road of every message, so it makes no table of its own.
 local function add_live_entries(entries, presence, starts)
   local held = redis.call('HGETALL', presence)
   for i = 2, #held, 2 do

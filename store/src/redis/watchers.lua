@@ -4,7 +4,18 @@
 local WATCHED_MS = 24 * 60 * 60 * 1000
 local now_ms = math.floor(now_us / 1000)
 
--- The nodes that watch a user, as a flat list: node, incarnation, node, incarnation.
+-- Nodes that watch a user's messages are among the connections, as `*<node>`: each message reads those anyway. Removes the
+-- lapsed ones.
+local function drop_lapsed(presence)
+  local held = call('HGETALL', presence)
+  for i = 1, #held, 2 do
+    if is_watcher(held[i]) and tonumber(string.match(held[i + 1], '^%d+ (%d+) ')) <= now_ms - WATCHED_MS then
+      call('HDEL', presence, held[i])
+    end
+  end
+end
+
+-- The nodes that watch a user's presence, as a flat list: node, incarnation, node, incarnation.
 local function watchers(watch, starts)
   local held = call('HGETALL', watch)
   if not held[1] then

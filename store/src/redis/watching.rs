@@ -1,4 +1,4 @@
-//! Which nodes watch whose presence.
+//! Which nodes watch whose presence, and whose messages.
 
 use async_trait::async_trait;
 use redis::Value;
@@ -9,16 +9,16 @@ use super::{
     shards::{Item, number, text},
     values,
 };
-use crate::{StoreError, WatchChange};
+use crate::{StoreError, WatchChange, Watched};
 
 #[async_trait]
 impl crate::Watching for RedisStore {
     async fn set_watched(&self, node: &NodeRef, changes: Vec<WatchChange>) -> Result<(), StoreError> {
-        let items = changes.iter().map(|WatchChange { user, watched }| {
+        let items = changes.iter().map(|WatchChange { user, what, watched }| {
             let of = self.keys.user(user);
             Item {
-                keys: vec![of.watch(), of.partition.starts()],
-                arguments: vec![number(u64::from(*watched))],
+                keys: vec![of.watch(), of.presence(), of.partition.starts()],
+                arguments: vec![number(u64::from(*watched)), number(u64::from(*what == Watched::Messages))],
                 partition: of.partition,
             }
         });

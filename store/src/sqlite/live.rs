@@ -45,9 +45,11 @@ impl Live {
         self.interest.version().max(self.inboxes.version())
     }
 
-    /// Bumps the inboxes of users, and answers the nodes that hold their devices.
+    /// Bumps the inboxes of users, and answers the nodes that hold their devices or watch their messages.
     pub(super) fn bump<'a>(&mut self, users: impl Iterator<Item = &'a User> + Clone) -> Vec<NodeRef> {
         users.clone().for_each(|user| self.inboxes.bump(user));
-        self.presence.nodes(users)
+        let mut nodes = self.presence.nodes(users.clone());
+        self.watching.add_nodes(users, &mut nodes);
+        nodes
     }
 }

@@ -1,9 +1,10 @@
-//! Who watches whose presence, and how they learn of it.
+//! Who watches whom, and how they learn of it.
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | [`Watches`]: all users who are watched from here, and what the store is told |
 //! | `watched.rs` | one of them: who watches, and what they were told |
+//! | `monitors.rs` | messages of conversations that the watcher is not in |
 //! | `look.rs` | looks at the presence of those who may have come or gone |
 //!
 //! The store has for each user which nodes watch. Whoever lets a user's device in or out is answered these nodes in the same
@@ -12,6 +13,7 @@
 //! itself. A lost hint is found by the sweep.
 
 mod look;
+mod monitors;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -27,7 +29,7 @@ use std::{
 
 use dashmap::{DashMap, Entry};
 use parking_lot::Mutex;
-use store::{Store, StoreError, WatchChange};
+use store::{Store, StoreError, WatchChange, Watched as What};
 use tokio::{
     sync::Notify,
     time::{self, Instant},
@@ -42,6 +44,8 @@ use crate::connection::{Connection, WatchRefused};
 use watched::Watched;
 
 pub(crate) use look::run;
+use monitors::Monitors;
+pub(crate) use monitors::{Meter, Topic};
 
 /// The store is told again so often whom this node watches: it may forget what it was not told for half a day.
 const SAY_AGAIN: Duration = Duration::from_secs(60 * 60);
@@ -51,23 +55,24 @@ pub(super) struct Watches {
     node: NodeRef,
     store: Arc<dyn Store>,
     watched: DashMap<User, Watched>,
+    monitors: Monitors,
     count: AtomicUsize,
     /// Whom the store knows as watched from here, and when it was told all of them. Held across the store's call, so that
     /// registering and taking back are seen in the order they happened. Off the message path.
     registered: tokio::sync::Mutex<Registered>,
     /// Whom nobody here watched at some moment; looked at again when tidying. Bounded by who was registered.
-    unneeded: Mutex<HashSet<User>>,
+    unneeded: Mutex<HashSet<(User, What)>>,
     /// Who is to be looked at; bounded by `watched`.
     to_look_at: Mutex<HashSet<User>>,
     wake: Notify,
 }
 
 struct Registered {
-    users: HashSet<User>,
+    users: HashSet<(User, What)>,
     said_at: Instant,
 }
 
-/// How many users a connection and a node may watch.
+/// How much a connection and a node may watch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WatchLimits {
     pub(crate) of_connection: usize,
@@ -109,7 +114,7 @@ impl Hub {
         connection: &Arc<Connection>,
         users: &[User],
     ) -> Result<(), StoreError> {
-        let registered = self.watches.register(users).await;
+        let registered = self.watches.register(users, What::Presence).await;
         if registered.is_err() {
             self.unwatch(connection, users);
         }
@@ -161,6 +166,7 @@ impl Watches {
             node,
             store,
             watched: DashMap::new(),
+            monitors: Monitors::default(),
             count: AtomicUsize::new(0),
             registered: tokio::sync::Mutex::new(Registered {
                 users: HashSet::new(),
@@ -187,8 +193,21 @@ impl Watches {
             if entry.get().is_unwatched() {
                 entry.remove();
                 self.count.fetch_sub(1, Ordering::Relaxed);
-                self.unneeded.lock().insert(user.clone());
+                self.drop_later(user.clone(), What::Presence);
             }
+        }
+    }
+
+    /// Nobody here watches that at the moment.
+    fn drop_later(&self, user: User, what: What) {
+        self.unneeded.lock().insert((user, what));
+    }
+
+    /// Whether somebody here watches that.
+    fn needs(&self, user: &User, what: What) -> bool {
+        match what {
+            What::Presence => self.watched.contains_key(user),
+            What::Messages => self.monitors.needs(user),
         }
     }
 
@@ -211,26 +230,27 @@ impl Watches {
     }
 
     /// Registers users that are not yet registered. Each has a watcher here already, so that tidying leaves them alone.
-    async fn register(&self, users: &[User]) -> Result<(), StoreError> {
+    async fn register(&self, users: &[User], what: What) -> Result<(), StoreError> {
         {
             let mut registered = self.registered.lock().await;
-            let new: Vec<User> =
-                users.iter().filter(|user| !registered.users.contains(*user)).cloned().collect();
+            let wanted = users.iter().map(|user| (user.clone(), what));
+            let new: Vec<_> = wanted.filter(|each| !registered.users.contains(each)).collect();
             self.say(&new, true).await?;
             registered.users.extend(new);
         }
         for user in users {
             // Its last watcher went meanwhile, perhaps before there was anything to take back.
-            if !self.watched.contains_key(user) {
-                self.unneeded.lock().insert(user.clone());
+            if !self.needs(user, what) {
+                self.drop_later(user.clone(), what);
             }
         }
         Ok(())
     }
 
-    async fn say(&self, users: &[User], watched: bool) -> Result<(), StoreError> {
+    async fn say(&self, users: &[(User, What)], watched: bool) -> Result<(), StoreError> {
         for chunk in users.chunks(CHUNK) {
-            let change = |user: &User| WatchChange { user: user.clone(), watched };
+            let change =
+                |(user, what): &(User, What)| WatchChange { user: user.clone(), what: *what, watched };
             self.store.set_watched(&self.node, chunk.iter().map(change).collect()).await?;
         }
         Ok(())
@@ -238,7 +258,7 @@ impl Watches {
 
     /// Registers everybody again, after the store may have forgotten it. A sweep follows.
     pub(super) async fn assert(&self) -> Result<(), StoreError> {
-        let all: Vec<User> = {
+        let all: Vec<(User, What)> = {
             let mut registered = self.registered.lock().await;
             registered.said_at = Instant::now();
             registered.users.iter().cloned().collect()
@@ -246,7 +266,7 @@ impl Watches {
         for chunk in all.chunks(CHUNK) {
             {
                 let registered = self.registered.lock().await;
-                let still: Vec<User> =
+                let still: Vec<_> =
                     chunk.iter().filter(|user| registered.users.contains(*user)).cloned().collect();
                 self.say(&still, true).await?;
             }
@@ -269,8 +289,8 @@ impl Watches {
             return Ok(());
         }
         let mut registered = self.registered.lock().await;
-        let is_gone = |user: &User| registered.users.contains(user) && !self.watched.contains_key(user);
-        let gone: Vec<User> = candidates.into_iter().filter(is_gone).collect();
+        let is_gone = |each: &(User, What)| registered.users.contains(each) && !self.needs(&each.0, each.1);
+        let gone: Vec<_> = candidates.into_iter().filter(is_gone).collect();
         if let Err(error) = self.say(&gone, false).await {
             self.unneeded.lock().extend(gone);
             return Err(error);

@@ -10,13 +10,16 @@ use serde_json::Value;
 use store::{Connect, DeviceKey, DeviceLimits, Disconnect};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use wire::{Incarnation, NodeRecord, NodeRef, NodeState, Payload, Role};
+use wire::{Conversation, Destination, Group, Incarnation, NodeRecord, NodeRef, NodeState, Payload, Role};
 
 use super::{
     super::fixture::{Client, Fixture, user},
-    WatchLimits,
+    Topic, WatchLimits,
 };
-use crate::connection::{Connection, WatchRefused};
+use crate::{
+    connection::{Connection, WatchRefused},
+    rate::Rate,
+};
 
 const PLENTY: usize = 10_000;
 const LIMITS: WatchLimits = WatchLimits { of_connection: 3, of_node: 4 };
@@ -232,4 +235,171 @@ async fn who_is_not_looked_at_because_the_store_fails_is_looked_at_later() {
     world.fixture.flaky.fail(None);
     world.told(&client, &[("bob", false)]).await;
     world.end().await;
+}
+
+fn of_users(one: &str, other: &str) -> Topic {
+    Topic::Conversation(Conversation::direct(user(one), user(other)))
+}
+
+fn of_group(group: &Group) -> Topic {
+    Topic::Conversation(Conversation::Group(group.clone()))
+}
+
+/// A hub and a watcher of messages with room for so many frames.
+struct Monitoring {
+    fixture: Fixture,
+    connection: Arc<Connection>,
+    client: Arc<Client>,
+    rate: Arc<Option<Rate>>,
+}
+
+impl Monitoring {
+    async fn new(room: usize, rate: Option<Rate>) -> Self {
+        let fixture = Fixture::new().await;
+        let (connection, client) = fixture.connect("eve", "phone", room).await;
+        Self { fixture, connection, client, rate: Arc::new(rate) }
+    }
+
+    async fn watch(&self, topics: &[Topic]) -> Result<Option<Group>, WatchRefused> {
+        let new = self.fixture.hub.monitor(&self.connection, topics, LIMITS, &self.rate)?;
+        Ok(self.fixture.hub.announce_monitored(&self.connection, &new).await.expect("the store works"))
+    }
+
+    fn unwatch(&self, topic: Topic) {
+        self.fixture.hub.stop_monitoring(&self.connection, &[topic]);
+    }
+
+    /// Somebody writes; this node is told where it should be.
+    async fn write(&self, from: &str, to: Destination) {
+        let Fixture { store, hub, .. } = &self.fixture;
+        let hint = self.fixture.append(from, to.clone(), 0).await;
+        let is_told = match &to {
+            Destination::Group(group) => {
+                let routing = store.routing(vec![group.clone()]).await.expect("the store works").remove(0);
+                routing.1.contains(&hub.node)
+            }
+            // The store's own cases say that these are the same.
+            _ => true,
+        };
+        if is_told {
+            self.fixture.deliver(hint);
+        }
+    }
+
+    fn heard(&self) -> Vec<String> {
+        let text =
+            |event: Value| format!("{} {}", event["conversation"].as_str().expect("one"), event["seq"]);
+        self.client.events("message").into_iter().map(text).collect()
+    }
+}
+
+fn to_user(name: &str) -> Destination {
+    Destination::User(user(name))
+}
+
+#[tokio::test]
+async fn a_message_is_shown_once_to_who_watches_and_is_not_in_it() {
+    let world = Monitoring::new(PLENTY, None).await;
+    let topics = [Topic::User(user("a")), of_users("a", "b"), Topic::User(user("eve"))];
+    assert_eq!(world.watch(&topics).await, Ok(None));
+    world.write("a", to_user("b")).await;
+    world.write("c", to_user("a")).await;
+    world.write("c", to_user("b")).await;
+    world.write("a", to_user("a")).await;
+    assert_eq!(world.heard(), ["u:a:b 1", "u:a:c 1", "u:a:a 1"]);
+    // Her own comes as to anybody.
+    world.write("a", to_user("eve")).await;
+    world.fixture.until("it came", || world.heard().len() == 4).await;
+    world.unwatch(Topic::User(user("a")));
+    world.write("c", to_user("a")).await;
+    world.write("a", to_user("b")).await;
+    assert_eq!(world.heard()[3..], ["u:a:eve 1", "u:a:b 2"]);
+}
+
+#[tokio::test]
+async fn a_watched_group_makes_this_node_interested_as_long_as_it_is_watched() {
+    let world = Monitoring::new(PLENTY, None).await;
+    let group = world.fixture.group("team", &["alice"]).await;
+    let to = Destination::Group(group.clone());
+    world.write("alice", to.clone()).await;
+    assert_eq!(world.watch(&[of_group(&group)]).await, Ok(None));
+    world.write("alice", to.clone()).await;
+    world.fixture.hub.sweep().await.expect("the store works");
+    world.write("alice", to.clone()).await;
+    assert_eq!(world.heard(), ["g:team 2", "g:team 3"], "live only");
+    // A member gets each message once.
+    let joined = world.fixture.add(&group, "eve").await;
+    world.fixture.deliver(joined);
+    world.fixture.until("eve is a member", || world.fixture.hub.is_member(&world.connection, &group)).await;
+    world.write("alice", to.clone()).await;
+    world.fixture.until("it came", || world.heard().len() == 3).await;
+    let removed = world.fixture.remove(&group, "eve").await;
+    world.fixture.deliver(removed);
+    world.fixture.until("eve is none", || !world.fixture.hub.is_in(&world.connection, &group)).await;
+    world.fixture.hub.sweep().await.expect("the store works");
+    world.write("alice", to.clone()).await;
+    assert_eq!(world.heard()[2..], ["g:team 4", "g:team 5"]);
+    world.unwatch(of_group(&group));
+    world.fixture.hub.sweep().await.expect("the store works");
+    let routing = world.fixture.store.routing(vec![group]).await.expect("the store works").remove(0).1;
+    assert!(routing.is_empty(), "and no longer");
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_made_is_not_watched() {
+    let world = Monitoring::new(PLENTY, None).await;
+    let group: Group = "nobody".parse().expect("a name");
+    assert_eq!(world.watch(&[of_users("a", "b"), of_group(&group)]).await, Ok(Some(group)));
+    world.write("a", to_user("b")).await;
+    assert!(world.heard().is_empty(), "as a whole");
+    assert!(world.connection.topics().is_empty());
+}
+
+#[tokio::test]
+async fn a_busy_conversation_does_not_drown_who_watches_it() {
+    let world = Monitoring::new(PLENTY, Rate::new(1, 3)).await;
+    world.watch(&[of_users("a", "b")]).await.expect("watched");
+    for _ in 0..20 {
+        world.write("a", to_user("b")).await;
+    }
+    // A second may pass while they are written.
+    let heard = world.heard();
+    assert!((3..10).contains(&heard.len()), "{heard:?}");
+    assert_eq!(heard[..3], ["u:a:b 1", "u:a:b 2", "u:a:b 3"]);
+}
+
+#[tokio::test]
+async fn who_missed_something_is_told_how_much() {
+    let world = Monitoring::new(1, None).await;
+    world.watch(&[of_users("a", "b")]).await.expect("watched");
+    for _ in 0..4 {
+        world.write("a", to_user("b")).await;
+    }
+    world.client.read(PLENTY);
+    for _ in 0..2 {
+        world.write("a", to_user("b")).await;
+    }
+    assert_eq!(world.heard(), ["u:a:b 1", "u:a:b 5", "u:a:b 6"]);
+    assert_eq!(world.client.events("missed"), [serde_json::json!({"messages": 3})]);
+}
+
+#[tokio::test]
+async fn what_is_watched_is_bounded_and_ends_with_the_connection() {
+    let world = Monitoring::new(PLENTY, None).await;
+    let topic = |name: &str| Topic::User(user(name));
+    world.watch(&[topic("a"), topic("b")]).await.expect("watched");
+    assert_eq!(world.watch(&[topic("c"), topic("d")]).await, Err(WatchRefused::TooMany));
+    world.watch(&[topic("a"), topic("c")]).await.expect("three in all");
+    let (other, _) = world.fixture.connect("dave", "phone", PLENTY).await;
+    let more = [topic("d"), topic("e")];
+    let refused = world.fixture.hub.monitor(&other, &more, LIMITS, &world.rate);
+    assert_eq!(refused, Err(WatchRefused::NodeFull));
+    world.fixture.hub.remove(&world.connection);
+    assert_eq!(world.watch(&[topic("a")]).await, Err(WatchRefused::Gone));
+    assert_eq!(world.fixture.hub.monitor(&other, &more, LIMITS, &world.rate).map(|new| new.len()), Ok(2));
+    let monitors = &world.fixture.hub.watches.monitors;
+    assert!(monitors.needs(&user("d")) && !monitors.needs(&user("a")));
+    world.fixture.flaky.fail(Some("set_watched"));
+    assert!(world.fixture.hub.announce_monitored(&other, &more).await.is_err());
+    assert!(!monitors.needs(&user("d")), "what is not announced is not watched");
 }
