@@ -144,6 +144,9 @@ describe('by bytes', () => {
   const suite = withCluster({
     env: {
       PHALANX__STORE__RETENTION__INTERVAL_MS: '100',
+      // The one who fills it does so alone.
+      PHALANX__SPEAR__EVENTS__CONNECTION_PER_SECOND: '0',
+      PHALANX__SPEAR__EVENTS__USER_PER_SECOND: '0',
       // Redis has a bound of its own.
       ...(EMBEDDED ? { PHALANX__STORE__RETENTION__BYTES: String(BOUND) } : {}),
     },
