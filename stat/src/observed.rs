@@ -52,6 +52,9 @@ impl Observed {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
+            if let Err(error) = store.see_consumers().await {
+                tracing::debug!(%error, "what was known of consumers counts");
+            }
             match store.reports().await {
                 Ok(reports) => {
                     self.take(reports, now_ms());

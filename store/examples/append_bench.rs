@@ -3,7 +3,8 @@
 //!     cargo run --profile test1 -p store --example append_bench -- [SECONDS]
 //!     cargo run --profile test1 -p store --example append_bench -- redis 127.0.0.1:6379 [SECONDS]
 //!
-//! The second one measures the store on Redis, on a server that has nothing else to do; what it writes there stays.
+//! The second one measures the store on Redis, on a server that has nothing else to do; what it writes there stays. With `outbox` as
+//! the very first argument, each load runs twice: without and with a consumer.
 //!
 //! Bodies have 128 bytes. Each line is one shape of load: how many tasks append at a time, how many messages a call
 //! holds, over how many conversations, with or without a cid, from a device or from a back end. CPU is the whole
@@ -21,8 +22,8 @@ use std::{
 use redis_link::{Call, Link};
 use serde_json::value::RawValue;
 use store::{
-    Append, Author, Connect, DeviceKey, DeviceLimits, GroupRecord, RedisOptions, RedisStore, SqliteOptions,
-    SqliteStore, Store,
+    Append, Author, Connect, Consumer, DeviceKey, DeviceLimits, GroupRecord, RedisOptions, RedisStore,
+    SqliteOptions, SqliteStore, Store,
 };
 use wire::{Conversation, Destination, Device, Group, Incarnation, MessageId, NodeRef, User};
 
@@ -60,6 +61,7 @@ const LOADS: &[Load] = &[
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
+    let is_compared = arguments.next_if(|first| first == "outbox").is_some();
     let redis = if arguments.next_if(|first| first == "redis").is_some() {
         Some(arguments.next().expect("the address of a Redis, host:port"))
     } else {
@@ -67,26 +69,41 @@ async fn main() {
     };
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(3.0);
     let time = Duration::from_secs_f64(seconds);
+    let consumed: &[bool] = if is_compared { &[false, true] } else { &[false] };
     for load in LOADS {
-        match &redis {
-            Some(address) => on_redis(load, time, address).await,
-            None => on_sqlite(load, time).await,
+        for consumed in consumed {
+            match &redis {
+                Some(address) => on_redis(load, *consumed, time, address).await,
+                None => on_sqlite(load, *consumed, time).await,
+            }
         }
     }
 }
 
-async fn on_sqlite(load: &'static Load, time: Duration) {
+/// Somebody consumes, and is slow: nothing is taken out.
+async fn consume(store: &impl Store) {
+    let consumer = Consumer { name: "bench".into(), messages: true, presence: false, most: 1_000_000 };
+    store.register(&consumer).await.expect("the store works");
+}
+
+async fn on_sqlite(load: &'static Load, consumed: bool, time: Duration) {
     let dir = tempfile::TempDir::new().expect("a temporary directory");
     let store = SqliteStore::open(dir.path(), SqliteOptions::default()).expect("the store opens");
+    if consumed {
+        consume(&store).await;
+    }
     run(Arc::new(store), load, time, async || 0.0).await;
 }
 
-async fn on_redis(load: &'static Load, time: Duration, address: &str) {
+async fn on_redis(load: &'static Load, consumed: bool, time: Duration, address: &str) {
     let link = redis_link::RedisOptions { servers: vec![address.to_owned()], ..Default::default() };
-    let prefix = format!("bench-{}-{}", std::process::id(), load.name.replace([' ', ','], "-"));
+    let prefix = format!("bench-{}-{}-{consumed}", std::process::id(), load.name.replace([' ', ','], "-"));
     let options = RedisOptions { link: link.clone(), prefix, ..RedisOptions::default() };
     let store = RedisStore::open(options).expect("the options fit together");
     let link = Link::new(link).expect("the options fit together");
+    if consumed {
+        consume(&store).await;
+    }
     run(Arc::new(store), load, time, async || redis_cpu_seconds(&link).await).await;
 }
 

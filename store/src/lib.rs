@@ -11,6 +11,7 @@
 //! | `bans.rs` | [`Bans`]: users who may not connect |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
 //! | `retention.rs` | [`Retention`]: what is old is trimmed |
+//! | `outbox.rs` | [`Outbox`]: what consumers beside the cluster have not been given yet |
 //! | `sqlite/` | the embedded implementation |
 //! | `redis/` | the implementation for clusters |
 //! | `conformance/` | what every implementation must do; each runs it in its tests |
@@ -23,6 +24,7 @@ mod changes;
 mod devices;
 mod groups;
 mod messages;
+mod outbox;
 mod redis;
 mod reports;
 mod retention;
@@ -44,6 +46,7 @@ pub use groups::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, S
 pub use messages::{
     Append, AppendRefusal, Appended, Author, Direction, Head, Inbox, Messages, Page, PageRequest, Routing,
 };
+pub use outbox::{Confirm, Consumer, Outbox, OutboxEntry, OutboxPage, Pointer, Told, ToldPage};
 pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
 pub use retention::{Extent, Progress, Retention, RetentionPolicy, Space, TrimStep};
@@ -51,8 +54,11 @@ pub use sqlite::{SqliteOptions, SqliteStore};
 pub use watching::{WatchChange, Watched, Watching};
 
 /// Everything that is kept.
-pub trait Store: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention {}
-impl<T: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention> Store for T {}
+pub trait Store:
+    Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention + Outbox
+{
+}
+impl<T: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention + Outbox> Store for T {}
 
 /// Why the store could not do a whole call. Single refusals within a batch have types of their own.
 #[derive(Debug, thiserror::Error)]

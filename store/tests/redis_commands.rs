@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use redis_link::Mode;
 use servers::{Redis, RedisCluster, Replicated};
 use store::{
-    Append, RedisOptions, RedisStore,
+    Append, Consumer, Outbox as _, RedisOptions, RedisStore,
     conformance::support::{
         append_all, connect, from_device, key, make_group, node, to_group, to_user, with_cid,
     },
@@ -128,6 +128,23 @@ async fn a_message_is_one_step_where_replicas_confirm() {
     let options = options(Mode::Sentinel, servers.sentinel_addresses(), 1);
     let world = World::new(options, vec![&servers.primary]).await;
     assert_one_step(&world, 1).await;
+}
+
+/// While nobody consumes, nothing is asked for that and no key is made; else a message is one command more, in the same step.
+#[tokio::test]
+async fn an_outbox_costs_one_command_a_message_and_nothing_while_nobody_consumes() {
+    let servers = Redis::start().await;
+    let world = World::new(options(Mode::Single, vec![servers.address()], 0), vec![&servers]).await;
+    let off = world.cost(batch()).await;
+    for key in ["outbox", "confirmed", "told:*", "consumers"] {
+        let found = servers.command(&["KEYS", &format!("*}}:{key}")]).await;
+        assert_eq!(found.trim(), "", "{key}");
+    }
+    let consumer = Consumer { name: "hooks".into(), messages: true, presence: true, most: 1_000_000 };
+    world.store.register(&consumer).await.expect("the store works");
+    let on = world.cost(batch()).await;
+    assert_eq!((on.round_trips, on.calls, on.of("xadd")), (1, 1, off.of("xadd") + 64), "{on:?}");
+    assert_eq!(on.inside_scripts(), off.inside_scripts() + 64, "{on:?}");
 }
 
 /// In a cluster, append and the users' partitions are two steps, and a third one before them looks at the epoch of the

@@ -35,6 +35,7 @@ pub(crate) async fn run(hub: Arc<Hub>, interval: Duration, stop: CancellationTok
 impl Hub {
     pub(super) async fn tell_again(&self) -> Result<(), StoreError> {
         let generation = self.store.generation().await?;
+        self.store.see_consumers().await?;
         self.end_again().await?;
         if *self.asserted.lock() != Some(generation) {
             self.assert_all().await?;

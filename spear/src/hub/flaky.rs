@@ -8,11 +8,12 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
-    Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Connect, Connected, CursorMove, Cursors,
-    DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox, InterestChange, JoinRefusal,
-    MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Page, PageRequest, Progress, Recall,
-    RecallDone, RecallRefusal, Report, Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space,
-    SqliteOptions, SqliteStore, StoreError, TrimStep, UserGroup, UserPresence, WatchChange, Watching,
+    Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Confirm, Connect, Connected, Consumer,
+    CursorMove, Cursors, DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox,
+    InterestChange, JoinRefusal, MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Outbox,
+    OutboxPage, Page, PageRequest, Progress, Recall, RecallDone, RecallRefusal, Report, Reports, Retention,
+    RetentionPolicy, RoomCount, RoomHolder, Space, SqliteOptions, SqliteStore, StoreError, Told, ToldPage,
+    TrimStep, UserGroup, UserPresence, WatchChange, Watching,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};
@@ -130,5 +131,15 @@ pass_on! {
     Retention {
         fn trim(policy: RetentionPolicy, from: Progress) -> TrimStep;
         fn space() -> Vec<Space>;
+    }
+    Outbox {
+        fn register(consumer: &Consumer) -> ();
+        fn unregister(name: &str) -> ();
+        fn see_consumers() -> ();
+        fn claim(name: &str, partitions: &[u16]) -> Vec<u64>;
+        fn waiting(name: &str, partitions: &[u16], limit: usize) -> Vec<OutboxPage>;
+        fn confirm(name: &str, confirms: Vec<Confirm>) -> Vec<bool>;
+        fn told(name: &str, users: &[User]) -> Vec<Option<Told>>;
+        fn told_page(name: &str, partition: u16, from: &str) -> ToldPage;
     }
 }

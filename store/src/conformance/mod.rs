@@ -17,6 +17,7 @@
 //! | `cursors.rs` | what a device has confirmed |
 //! | `routing.rs` | which nodes are told |
 //! | `retention.rs` | what is trimmed, and what is left |
+//! | `outbox.rs` | what consumers have not been given yet |
 //! | `rooms.rs` | which nodes hold members of a room |
 //! | `watching.rs` | which nodes watch whose presence and messages |
 //! | `bans.rs` | the ban list |
@@ -41,6 +42,7 @@ pub mod inboxes;
 pub mod marks;
 pub mod members;
 pub mod order;
+pub mod outbox;
 pub mod pages;
 pub mod recalls;
 pub mod refusals;
@@ -257,6 +259,21 @@ macro_rules! conformance {
                 a_repetition_of_what_was_trimmed_is_no_error,
                 it_is_trimmed_for_good,
                 a_page_says_where_it_begins_while_it_is_trimmed,
+            }
+        );
+        $crate::conformance_theme!(
+            $place,
+            outbox {
+                without_a_consumer_nothing_is_written_down,
+                entries_of_a_conversation_are_in_order,
+                only_what_is_stored_is_written_down,
+                what_is_confirmed_does_not_come_again,
+                an_old_term_confirms_nothing,
+                each_consumer_has_its_own_place,
+                an_outbox_is_bounded,
+                changes_of_connections_are_written_down,
+                what_was_told_of_users_is_remembered,
+                outboxes_are_there_again,
             }
         );
         $crate::conformance_theme!(

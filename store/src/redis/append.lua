@@ -3,11 +3,12 @@
 --
 -- This is the road of every message, so it makes few calls, few tables and few texts.
 --
--- First keys: clock, starts. First argument: how long a cid is remembered, milliseconds. Then, a conversation:
---   direct  keys: conv, log, tomb, sent0, sent1, then for each inbox to be bumped: inbox, presence
+-- First keys: clock, starts. First arguments: how long a cid is remembered, milliseconds; the most entries of an outbox, or nothing
+-- where nobody consumes. Then, a conversation (with [outbox] and [name] only where somebody consumes):
+--   direct  keys: conv, log, tomb, sent0, sent1, [outbox], then for each inbox to be bumped: inbox, presence
 --           arguments: how many inboxes (0 to 2), how many messages, the name
---   group   keys: conv, log, tomb, sent0, sent1, read, member, interest, starts
---           arguments: g, how many messages
+--   group   keys: conv, log, tomb, sent0, sent1, [outbox], read, member, interest, starts
+--           arguments: g, how many messages, [name]
 -- and a message:
 --   keys: the sender's `device`, where the epoch is to be compared here
 --   arguments: whose read mark moves (direct: a, b, ab or nothing; group: the sender, after a + if they must be a member
@@ -20,6 +21,7 @@
 
 local unpack_id, pack = struct.unpack, struct.pack
 local retention = tonumber(ARGV[1])
+local most_waiting = ARGV[2] ~= '' and ARGV[2]
 local starts = KEYS[2]
 local now = math.floor(now_us / 1000)
 local now_text = text(now)
@@ -30,6 +32,7 @@ local conv, log, tomb
 local sent = {}
 local seq, at, max_high, max_low, day, old
 local members, read, exists
+local outbox, name
 
 local function entry_at(place)
   return entry_of(log, tomb, text(place))
@@ -133,10 +136,13 @@ local function store(id, high, low, late, mark, field, message)
   if is_first then
     call('PEXPIREAT', sent[day % 2], text((day + 2) * retention))
   end
+  if outbox then
+    call('XADD', outbox, 'MAXLEN', '~', most_waiting, '0-*', 'm', seq_text .. ' ' .. name)
+  end
   return seq
 end
 
-local key, argument = 3, 2
+local key, argument = 3, 3
 
 local function append()
   local mark, field, device = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
@@ -181,10 +187,14 @@ while argument <= #ARGV do
   local kind, count = ARGV[argument], tonumber(ARGV[argument + 1])
   conv, log, tomb, sent[0], sent[1] = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
   key, argument = key + 5, argument + 2
+  if most_waiting then
+    outbox = KEYS[key]
+    key = key + 1
+  end
   local place = answer + 1
   answer = answer + 3
   answers[place], answers[place + 1] = 0, 0
-  local inboxes, name
+  local inboxes
   if kind == 'g' then
     local head = call('HMGET', conv, 'h', 'mv', 'rv', 'en', 'made')
     seq, at, max_high, max_low, day, old = unpack_head(head[1])
@@ -194,6 +204,10 @@ while argument <= #ARGV do
     -- Not for a group that nobody made: whoever names one should leave nothing behind.
     answers[place + 3] = exists and routing_version(conv, KEYS[key + 2], KEYS[key + 3], head[3], head[4]) or 0
     key = key + 4
+    if most_waiting then
+      name = ARGV[argument]
+      argument = argument + 1
+    end
   else
     seq, at, max_high, max_low, day, old = unpack_head(call('HGET', conv, 'h'))
     read, members = nil, nil

@@ -13,7 +13,7 @@ use super::{
     RedisStore,
     failure::unreadable,
     keys::ConversationKeys,
-    record,
+    outbox, record,
     shards::{Argument, Item, number, text},
     values,
 };
@@ -69,13 +69,14 @@ impl RedisStore {
         } else {
             None
         };
+        let waiting = self.consumed_messages().await?;
         let mut items = Vec::with_capacity(runs.len());
         for run in &runs {
-            items.push(self.item(run, &batch, epochs.as_ref())?);
+            items.push(self.item(run, &batch, epochs.as_ref(), waiting.is_some())?);
         }
         let retention = number(u64::try_from(self.options.cid_retention.as_millis()).unwrap_or(u64::MAX));
         let script = super::script!("version.lua", "live.lua", "head.lua", "tomb.lua", "append.lua");
-        let shards = self.inbox_shards(script, &[retention], items);
+        let shards = self.inbox_shards(script, &[retention, outbox::bound(waiting)], items);
         let answers = self.write(shards.calls).await?;
         let mut ran: Vec<Option<Ran>> = runs.iter().map(|_| None).collect();
         for (answer, items) in answers.into_iter().zip(shards.items) {
@@ -123,10 +124,14 @@ impl RedisStore {
         run: &'a Run,
         batch: &'a [Append],
         epochs: Option<&HashMap<DeviceKey, u64>>,
+        is_consumed: bool,
     ) -> Result<Item<'a>, StoreError> {
         let of = &run.keys;
         let [even, odd] = of.sent();
         let mut keys = vec![of.conv(), of.log(), of.tomb(), even, odd];
+        if is_consumed {
+            keys.push(of.partition.outbox());
+        }
         let mut arguments: Vec<Argument<'a>> = Vec::with_capacity(3 + 5 * run.places.len());
         let count = number(run.places.len() as u64);
         let conversation = &batch[run.places[0]].conversation;
@@ -134,6 +139,9 @@ impl RedisStore {
             Conversation::Group(_) => {
                 keys.extend([of.read(), of.member(), of.interest(), of.partition.starts()]);
                 arguments.extend([text("g"), count]);
+                if is_consumed {
+                    arguments.push(text(&of.name));
+                }
             }
             Conversation::Direct(..) => {
                 let mut inboxes = 0;

@@ -1,16 +1,18 @@
--- After version.lua, live.lua, seen.lua, forget.lua and watchers.lua: connects devices of users of one shard.
--- Keys, a connection: device, presence, starts, away, watch. Arguments, a connection: the device, the node's incarnation, the node, the
+-- After version.lua, live.lua, seen.lua, forget.lua, watchers.lua and tell.lua: connects devices of users of one shard.
+-- First argument: the most entries of an outbox, or nothing where nobody consumes; then there is no outbox among the keys.
+-- Keys, a connection: device, presence, starts, away, watch, outbox. Arguments, a connection: the user, the device, the node's incarnation, the node, the
 -- most devices, after how many milliseconds an unused one is forgotten, what the keys of the user's cursors begin with.
 -- Answers, a connection: its epoch, born_at, whether the device was known, the time now, the entry of whoever held it,
 -- since when it was away, the devices that were forgotten although they were connected, the nodes that watch the user.
 
 local answers = {}
-local at = 1
-for key = 1, #KEYS, 5 do
+local most_waiting = ARGV[1] ~= '' and ARGV[1]
+local at = 2
+for key = 1, #KEYS, most_waiting and 6 or 5 do
   local devices, presence, starts, away = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
-  local device, incarnation, node = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local most, unused_ms, cursors = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
-  at = at + 6
+  local user, device, incarnation, node = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local most, unused_ms, cursors = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
+  at = at + 7
   local known = call('HGET', devices, device)
   local epoch, born_at = 0, '0'
   if known then
@@ -36,6 +38,9 @@ for key = 1, #KEYS, 5 do
     call('HSET', away, device, away_since)
   end
   local evicted = make_room(devices, presence, starts, away, cursors, device, most, unused_ms)
+  if most_waiting then
+    tell(KEYS[key + 5], most_waiting, user)
+  end
   answers[#answers + 1] = {epoch, born_at, known and 1 or 0, text(now), held, away_since, evicted,
     watchers(KEYS[key + 4], starts)}
 end

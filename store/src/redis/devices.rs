@@ -14,6 +14,7 @@ use super::{
     RedisStore,
     failure::{failed, unreadable},
     keys::PARTITIONS,
+    outbox::bound,
     presence::Entry,
     script,
     shards::{Item, number, text},
@@ -38,11 +39,15 @@ impl Devices for RedisStore {
     }
 
     async fn connect(&self, batch: Vec<Connect>) -> Result<Vec<Connected>, StoreError> {
+        let waiting = self.consumed_presence().await?;
         let items = batch.iter().map(|Connect { key, node, limits }| {
             let of = self.keys.user(&key.user);
+            let mut keys = vec![of.device(), of.presence(), of.partition.starts(), of.away(), of.watch()];
+            keys.extend(waiting.map(|_| of.partition.outbox()));
             Item {
-                keys: vec![of.device(), of.presence(), of.partition.starts(), of.away(), of.watch()],
+                keys,
                 arguments: vec![
+                    text(key.user.as_str()),
                     text(key.device.as_str()),
                     number(node.incarnation.0),
                     text(&node.id),
@@ -53,24 +58,40 @@ impl Devices for RedisStore {
                 partition: of.partition,
             }
         });
-        let script =
-            script!("version.lua", "live.lua", "seen.lua", "forget.lua", "watchers.lua", "connect.lua");
-        let answers = self.change(script, &[], items.collect()).await?;
+        let script = script!(
+            "version.lua",
+            "live.lua",
+            "seen.lua",
+            "forget.lua",
+            "watchers.lua",
+            "tell.lua",
+            "connect.lua"
+        );
+        let answers = self.change(script, &[bound(waiting)], items.collect()).await?;
         answers.into_iter().map(connected).collect()
     }
 
     async fn disconnect(&self, batch: Vec<Disconnect>) -> Result<Vec<Vec<NodeRef>>, StoreError> {
+        let waiting = self.consumed_presence().await?;
         let items = batch.iter().map(|Disconnect { key, epoch, received }| {
             let of = self.keys.user(&key.user);
+            let mut keys = vec![of.device(), of.presence(), of.away(), of.watch(), of.partition.starts()];
+            keys.extend(waiting.map(|_| of.partition.outbox()));
             Item {
-                keys: vec![of.device(), of.presence(), of.away(), of.watch(), of.partition.starts()],
-                arguments: vec![text(key.device.as_str()), number(*epoch), number(u64::from(*received))],
+                keys,
+                arguments: vec![
+                    text(key.user.as_str()),
+                    text(key.device.as_str()),
+                    number(*epoch),
+                    number(u64::from(*received)),
+                ],
                 partition: of.partition,
             }
         });
-        let script = script!("version.lua", "live.lua", "seen.lua", "watchers.lua", "disconnect.lua");
+        let script =
+            script!("version.lua", "live.lua", "seen.lua", "watchers.lua", "tell.lua", "disconnect.lua");
         // Nobody says an end again after a failover, so it is confirmed.
-        let answers = self.change(script, &[], items.collect()).await?;
+        let answers = self.change(script, &[bound(waiting)], items.collect()).await?;
         answers.into_iter().map(watching::nodes).collect()
     }
 

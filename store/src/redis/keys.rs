@@ -28,6 +28,10 @@
 //! | `clock` | string | the greatest version that was given to an inbox here; used in partition 0 only, save in a cluster |
 //! | `fence` | string | nothing: it is written to have something to wait for |
 //! | `reports` | hash | `<role>/<node>` → its last report, see `reports.rs`; in partition 0 |
+//! | `outbox` | stream | what consumers have not been given yet; the ids of its entries are `0-1`, `0-2` …, their field `m` is `<seq> <conversation>` of a message, `u` a user whose connections changed |
+//! | `confirmed` | hash | consumer → `<term> <place>`: whose confirmations count, and up to where it has everything |
+//! | `told:<consumer>` | hash | user of the partition → what the consumer was told: `1` online, `0` offline while there are connections on lost nodes |
+//! | `consumers` | hash | consumer → `<messages 0 or 1> <presence 0 or 1> <most entries>`; in partition 0. Where it is missing, there is no `outbox` |
 //! | `schema` | string | the version of all this, in partition 0 |
 //!
 //! Fields of `conv`: `h` (32 bytes, numbers with the highest byte first: the last `seq` in 8 bytes, its `sent_at` in 8, the
@@ -125,6 +129,11 @@ impl Keys {
         rest.split_once("}:conv:")?.1.parse().ok()
     }
 
+    /// Where it stands who consumes.
+    pub(super) fn consumers(&self) -> String {
+        self.partition(0).key("consumers")
+    }
+
     /// Where the version of the schema stands.
     pub(super) fn schema(&self) -> String {
         self.partition(0).key("schema")
@@ -155,6 +164,19 @@ impl Partition {
 
     pub(super) fn fence(&self) -> String {
         self.key("fence")
+    }
+
+    pub(super) fn outbox(&self) -> String {
+        self.key("outbox")
+    }
+
+    pub(super) fn confirmed(&self) -> String {
+        self.key("confirmed")
+    }
+
+    /// What a consumer was told of users.
+    pub(super) fn told(&self, consumer: &str) -> String {
+        self.of("told", consumer)
     }
 }
 

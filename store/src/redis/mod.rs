@@ -21,6 +21,7 @@
 //! | `watching.rs`, `set_watched.lua` | [`crate::Watching`]; `watchers.lua`: what connecting and disconnecting read of it |
 //! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
 //! | `retention.rs`, `trim.lua` | [`crate::Retention`] |
+//! | `outbox.rs` and its scripts | [`crate::Outbox`]; `tell.lua`: what scripts write there |
 //!
 //! **Atomic** is what one script does. It touches one partition in a cluster, any number elsewhere, so that a direct
 //! message is one step on a single server (or with sentinels): append, both inboxes, routing. In a cluster it is two,
@@ -45,6 +46,7 @@ mod keys;
 mod members;
 mod messages;
 mod options;
+mod outbox;
 mod pages;
 mod presence;
 mod record;
@@ -83,7 +85,9 @@ pub struct RedisStore {
     link: Link,
     keys: Keys,
     options: RedisOptions,
-    /// Set once the schema was seen to be one that this program knows.
+    /// What consumers want to be written down.
+    seen: outbox::Seen,
+    /// Set once the schema was seen to be one that this program knows, and it was read who consumes.
     checked: OnceCell<()>,
 }
 
@@ -95,7 +99,8 @@ impl RedisStore {
     pub fn open(options: RedisOptions) -> Result<Self, LinkError> {
         options.check()?;
         let link = Link::new(options.link.clone())?;
-        Ok(Self { link, keys: Keys::new(&options.prefix), options, checked: OnceCell::new() })
+        let (keys, seen) = (Keys::new(&options.prefix), outbox::Seen::default());
+        Ok(Self { link, keys, options, seen, checked: OnceCell::new() })
     }
 
     /// The way to Redis: it counts what is asked.
@@ -166,7 +171,7 @@ impl RedisStore {
             if found > SCHEMA {
                 return Err(StoreError::Schema { place: format!("redis, {key}"), found, known: SCHEMA });
             }
-            Ok(())
+            self.look_who_consumes().await
         };
         self.checked.get_or_try_init(check).await.copied()
     }

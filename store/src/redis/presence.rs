@@ -6,7 +6,9 @@ use redis::Value;
 use wire::{Incarnation, NodeRef, User};
 
 use super::{
-    RedisStore, script,
+    RedisStore,
+    outbox::bound,
+    script,
     shards::{Item, number, sort, text},
     values,
 };
@@ -51,17 +53,26 @@ impl RedisStore {
     }
 
     pub(super) async fn assert_held(&self, node: &NodeRef, batch: &[Held]) -> Result<Vec<bool>, StoreError> {
+        let waiting = self.consumed_presence().await?;
         let items = batch.iter().map(|Held { key, epoch, born_at, since_at }| {
             let of = self.keys.user(&key.user);
             let time = |at: &i64| at.to_string().into_bytes().into();
+            let mut keys = vec![of.device(), of.presence()];
+            keys.extend(waiting.map(|_| of.partition.outbox()));
             Item {
-                keys: vec![of.device(), of.presence()],
-                arguments: vec![text(key.device.as_str()), number(*epoch), time(born_at), time(since_at)],
+                keys,
+                arguments: vec![
+                    text(key.user.as_str()),
+                    text(key.device.as_str()),
+                    number(*epoch),
+                    time(born_at),
+                    time(since_at),
+                ],
                 partition: of.partition,
             }
         });
-        let script = script!("version.lua", "seen.lua", "assert.lua");
-        let first = [number(node.incarnation.0), text(&node.id)];
+        let script = script!("version.lua", "seen.lua", "tell.lua", "assert.lua");
+        let first = [number(node.incarnation.0), text(&node.id), bound(waiting)];
         let answers = self.change(script, &first, items.collect()).await?;
         answers.into_iter().map(|answer| Ok(values::unsigned(answer)? == 1)).collect()
     }

@@ -12,6 +12,7 @@ use super::{
     ids,
     job::{Operation, Weight},
     live::Live,
+    outbox,
     unit::Unit,
 };
 use crate::{Append, AppendRefusal, Appended, DeviceKey, Routing};
@@ -86,6 +87,7 @@ fn write(unit: &mut Unit<'_>, append: &Append) -> rusqlite::Result<Result<Writte
     }
     let message = message(append, seq, unit.now.max(row.last_at));
     insert(unit, &row, &message)?;
+    outbox::note_message(unit, row.id, seq)?;
     row.last_seq = seq;
     row.last_at = message.sent_at;
     row.max_id = row.max_id.max(append.id.0);

@@ -11,6 +11,7 @@ use super::{
     forget,
     job::{Operation, Weight},
     live::Live,
+    outbox,
     unit::Unit,
 };
 use crate::{
@@ -164,6 +165,7 @@ fn register(unit: &mut Unit<'_>, key: &DeviceKey, limits: DeviceLimits) -> rusql
     set_epoch(unit, key, epoch, born_at, away_since)?;
     see(unit, &key.user)?;
     let forgotten = forget::make_room(unit, key, limits)?;
+    outbox::note_presence(unit, &key.user)?;
     Ok(Registered { epoch, born_at, known, away_since, now: unit.now, forgotten })
 }
 
@@ -224,6 +226,9 @@ impl Operation for AssertBatch {
                 if stored < held.epoch {
                     set_epoch(unit, &held.key, held.epoch, held.born_at, held.since_at)?;
                 }
+                if stored <= held.epoch && !unit.live.read().presence.holds(&held.key, held.epoch) {
+                    outbox::note_presence(unit, &held.key.user)?;
+                }
                 Ok(stored <= held.epoch)
             })
             .collect()
@@ -253,6 +258,7 @@ impl Operation for DisconnectBatch {
             let stands = unit.live.read().presence.holds(key, *epoch);
             if stands {
                 see(unit, &key.user)?;
+                outbox::note_presence(unit, &key.user)?;
                 unit.connection
                     .prepare_cached("UPDATE device SET seen_at = ?3 WHERE user = ?1 AND device = ?2")?
                     .execute(params![key.user.as_str(), key.device.as_str(), unit.now])?;

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use wire::{NodeRef, User};
 
 use super::{interest::Interest, presence::Presence, rooms::Rooms, versions::Versions, watching::Watching};
+use crate::outbox::Wanted;
 
 /// Changed after the commit of what it goes with and before the answer, so that a caller that was answered finds it, and
 /// nobody finds here what is not durable.
@@ -17,6 +18,8 @@ pub(super) struct Live {
     pub(super) inboxes: Versions,
     /// A copy of what is durable: asked for every ticket.
     pub(super) banned: HashSet<User>,
+    /// What consumers want to be written down: a copy too.
+    pub(super) wanted: Wanted,
 }
 
 impl Live {
@@ -29,6 +32,7 @@ impl Live {
             watching: Watching::default(),
             inboxes: Versions::new(version),
             banned: HashSet::new(),
+            wanted: Wanted::default(),
         }
     }
 

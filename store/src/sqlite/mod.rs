@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | [`SqliteStore`]: opening, asking, closing |
 //! | `options.rs` | [`SqliteOptions`] |
-//! | `schema.rs`, `schema_1.sql` to `schema_4.sql` | the tables and their versions |
+//! | `schema.rs`, `schema_1.sql` to `schema_5.sql` | the tables and their versions |
 //! | `writer.rs` | the one thread that writes, many calls in one transaction |
 //! | `job.rs` | what it is asked to do; `unit.rs`: what it works with meanwhile |
 //! | `conversations.rs` | rows of conversations that it remembers |
@@ -20,6 +20,7 @@
 //! | `reports.rs` | the nodes' last reports |
 //! | `retention.rs` | trimming |
 //! | `backup.rs` | copies of the file, made while it is in use |
+//! | `outbox.rs`, `consumers.rs` | what consumers have not been given yet: writing and reading it; who consumes |
 //! | `cache.rs`, `failure.rs` | a bounded map; errors and columns |
 
 mod append;
@@ -28,6 +29,7 @@ mod bans;
 mod cache;
 mod changes;
 mod cids;
+mod consumers;
 mod conversations;
 mod cursors;
 mod devices;
@@ -42,6 +44,7 @@ mod marks;
 mod members;
 mod messages;
 mod options;
+mod outbox;
 mod pages;
 mod presence;
 mod readers;

@@ -10,7 +10,7 @@ use super::{
     failure::unsigned,
     live::Live,
 };
-use crate::DeviceKey;
+use crate::{DeviceKey, outbox::Wanted};
 
 /// Conversations that the writer remembers in each of two generations, about 250 bytes each: 32 MiB at most.
 const CONVERSATIONS: usize = 65_536;
@@ -96,6 +96,8 @@ pub(super) struct Unit<'a> {
     pub(super) cids: usize,
     /// Whether a device was born that does not own the past.
     pub(super) births: bool,
+    /// What consumers want to be written down.
+    pub(super) wanted: Wanted,
 }
 
 impl Unit<'_> {

@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use super::{
     SqliteOptions, bans,
     cids::Sweep,
+    consumers,
     failure::{failed, signed},
     job::{Job, Weight},
     live::Live,
     unit::{Memory, Unit},
 };
-use crate::StoreError;
+use crate::{StoreError, outbox::Wanted};
 
 /// Versions reserved ahead with one write. Half of them are left when the next ones are reserved: far more than one
 /// transaction and the changes of interest beside it can use.
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     /// The time of the latest birth of a device. No message bears an earlier time from then on, or a clock that was set back
     /// would make it older than the device, which would never get it.
     latest_birth: i64,
+    /// What consumers want to be written down, of the transaction under way.
+    wanted: Wanted,
 }
 
 impl Writer {
@@ -50,9 +53,16 @@ impl Writer {
             sweep: Sweep::default(),
             reserved: first,
             latest_birth,
+            wanted: Wanted::default(),
         };
         writer.reserved = writer.reserve(first).map_err(failed)?;
-        writer.live.write().banned.extend(bans::all(&writer.connection).map_err(failed)?);
+        let banned = bans::all(&writer.connection).map_err(failed)?;
+        let wanted = consumers::wanted(&writer.connection).map_err(failed)?;
+        {
+            let mut live = writer.live.write();
+            live.banned.extend(banned);
+            live.wanted = wanted;
+        }
         Ok(writer)
     }
 
@@ -135,6 +145,7 @@ impl Writer {
             return Err((jobs, error));
         }
         let now = (self.options.clock)().max(self.latest_birth);
+        self.wanted = self.live.read().wanted;
         let mut cids = 0;
         let mut written = Vec::with_capacity(jobs.len());
         let mut queue = jobs.into_iter();
@@ -175,6 +186,7 @@ impl Writer {
             now,
             cids: 0,
             births: false,
+            wanted: self.wanted,
         };
         match job.write(&mut unit) {
             Ok(()) => {
