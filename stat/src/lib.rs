@@ -10,6 +10,8 @@
 //! | `history.rs` | a bounded ring of samples for each node, and rates |
 //! | `totals.rs` | sums over the live spears |
 //! | `retention/` | trims what is old or too much, where this node is elected for it |
+//! | `outbox/` | work that is shared among the stat nodes: what waits in the store's outboxes |
+//! | `webhooks/` | tells a back end what happens |
 //! | `own_report.rs` | this node's report about itself |
 //! | `http/` | the business API |
 
@@ -18,10 +20,12 @@ mod http;
 mod intake;
 mod nodes;
 mod observed;
+mod outbox;
 mod own_report;
 mod retention;
 mod settings;
 mod totals;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +49,7 @@ use crate::{
 };
 
 pub use settings::{Limits, Settings, SettingsError};
+pub use webhooks::{WebhookEvent, WebhookSettings, WebhookSettingsError};
 
 /// How long one report may take, over gRPC.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,6 +100,7 @@ pub async fn run(
         node.labels(),
     );
     boot::spawn(trimmer.run(stop.clone()));
+    webhooks::start(&settings.webhooks, &node, cluster.roster.clone(), cluster.store.clone(), stop.clone())?;
     boot::spawn(own_report::report(
         record.clone(),
         cluster.store.clone(),

@@ -129,9 +129,13 @@ pub(crate) mod tests {
     use crate::history::tests::report;
 
     pub(crate) fn record(id: &str, incarnation: u64) -> NodeRecord {
+        record_of(Role::Spear, id, incarnation)
+    }
+
+    pub(crate) fn record_of(role: Role, id: &str, incarnation: u64) -> NodeRecord {
         NodeRecord {
             id: id.into(),
-            role: Role::Spear,
+            role,
             incarnation: Incarnation(incarnation),
             host: "127.0.0.1".into(),
             port: 1,

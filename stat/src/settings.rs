@@ -4,6 +4,8 @@ use boot::Secret;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
+use crate::webhooks::{WebhookSettings, WebhookSettingsError};
+
 /// The key that works without being set: in the embedded profile, from loopback.
 pub(crate) const DEV_API_KEY: &str = "dev-api-key";
 
@@ -28,6 +30,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Bounds of what back ends send and ask for.
     pub conversation: conversation::Limits,
+    /// Which back end is told what happens.
+    pub webhooks: WebhookSettings,
 }
 
 /// Bounds of what one request, and all of them, may cost.
@@ -72,6 +76,9 @@ pub enum SettingsError {
     /// A bound of what back ends send is out of its range.
     #[error("stat.conversation.{0}")]
     Conversation(#[from] conversation::LimitError),
+    /// Webhooks cannot be told like this.
+    #[error("stat.webhooks.{0}")]
+    Webhooks(#[from] WebhookSettingsError),
     /// A number is out of its range.
     #[error("stat.{key}: expected {expected}, got {got}")]
     Range {
@@ -111,6 +118,7 @@ impl Settings {
             }
         }
         conversation.check()?;
+        self.webhooks.check()?;
         if limits.request_timeout_ms <= conversation.send_timeout_ms {
             return Err(SettingsError::TooSmall {
                 key: "limits.request_timeout_ms",
@@ -172,6 +180,7 @@ pub(crate) mod tests {
                 counters: 64,
             },
             conversation: conversation::Limits::default(),
+            webhooks: WebhookSettings::off(),
         }
     }
 
@@ -185,6 +194,7 @@ pub(crate) mod tests {
             assert_eq!(settings.check(false), Ok(()));
             assert_eq!(settings.http_port, port);
             assert_eq!(settings.conversation, conversation::Limits::default());
+            assert_eq!(format!("{:?}", settings.webhooks), format!("{:?}", WebhookSettings::off()));
         }
     }
 

@@ -13,7 +13,7 @@ use reqwest::{Client, Method};
 use roster::Registration;
 use rpc::ShowSecret;
 use serde_json::{Value, json};
-use stat::{Limits, Settings};
+use stat::{Limits, Settings, WebhookSettings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -159,6 +159,7 @@ impl StatNode {
                 counters: 20,
             },
             conversation: conversation::Limits::default(),
+            webhooks: WebhookSettings::off(),
         };
         let node = NodeContext::for_test(Role::Stat, id);
         let (shutdown, requested) = Shutdown::new(Duration::from_secs(5));

@@ -1,0 +1,122 @@
+//! Metrics of webhooks.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use metrics::{Counter, Gauge, Label};
+use parking_lot::Mutex;
+use wire::time::now_ms;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Counters {
+    dropped: Counter,
+    pub(super) skipped: Counter,
+    pub(super) failed: Counter,
+    pub(super) repeated: Counter,
+    pub(super) failing_since: Gauge,
+    events: Counter,
+    requests: Counter,
+    given_up: Counter,
+    entries: Gauge,
+    seconds: Gauge,
+    shares: Gauge,
+    of: Arc<Mutex<BTreeMap<u16, Lag>>>,
+}
+
+/// Of a share: entries that wait, and when the message that is being posted was sent.
+#[derive(Default)]
+struct Lag {
+    entries: u64,
+    oldest: Option<i64>,
+    /// Entries that are missing before the first one that waits.
+    dropped: u64,
+}
+
+/// A share is held while this is.
+pub(super) struct OfShare {
+    counters: Counters,
+    share: u16,
+}
+
+impl Counters {
+    pub(super) fn new(labels: Vec<Label>) -> Self {
+        let counter = |name: &'static str| metrics::counter!(name, labels.clone());
+        let gauge = |name: &'static str| metrics::gauge!(name, labels.clone());
+        Self {
+            dropped: counter("phalanx_webhooks_dropped_total"),
+            skipped: counter("phalanx_webhooks_skipped_total"),
+            failed: counter("phalanx_webhooks_failed_requests_total"),
+            repeated: counter("phalanx_webhooks_repeated_requests_total"),
+            failing_since: gauge("phalanx_webhooks_failing_since_timestamp_seconds"),
+            events: counter("phalanx_webhooks_events_total"),
+            requests: counter("phalanx_webhooks_requests_total"),
+            given_up: counter("phalanx_webhooks_given_up_total"),
+            entries: gauge("phalanx_webhooks_waiting_entries"),
+            seconds: gauge("phalanx_webhooks_waiting_seconds"),
+            shares: gauge("phalanx_webhooks_shares"),
+            of: Arc::default(),
+        }
+    }
+
+    /// A share is held from now on.
+    pub(super) fn of_share(&self, share: u16) -> OfShare {
+        self.change(|of| {
+            of.entry(share).or_default();
+        });
+        OfShare { counters: self.clone(), share }
+    }
+
+    /// So many entries wait in a share, and so many before them had to go; answers how many of these were not counted yet.
+    pub(super) fn waiting(&self, share: u16, entries: u64, dropped: u64) -> u64 {
+        let mut new = 0;
+        self.change(|of| {
+            let lag = of.entry(share).or_default();
+            lag.entries = entries;
+            if entries == 0 {
+                lag.oldest = None;
+            }
+            new = dropped.saturating_sub(lag.dropped);
+            lag.dropped = dropped;
+        });
+        self.dropped.increment(new);
+        new
+    }
+
+    /// What had to go in a share is behind it.
+    pub(super) fn confirmed(&self, share: u16) {
+        self.change(|of| of.entry(share).or_default().dropped = 0);
+    }
+
+    /// The oldest message that is being posted was sent then.
+    pub(super) fn oldest(&self, share: u16, sent_at: Option<i64>) {
+        self.change(|of| of.entry(share).or_default().oldest = sent_at);
+    }
+
+    /// The back end has taken a request with so many events.
+    pub(super) fn taken(&self, events: usize) {
+        self.requests.increment(1);
+        self.events.increment(events as u64);
+    }
+
+    /// So many events were given up.
+    pub(super) fn given_up(&self, events: usize) {
+        self.given_up.increment(events as u64);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<u16, Lag>)) {
+        let mut of = self.of.lock();
+        change(&mut of);
+        self.entries.set(of.values().map(|lag| lag.entries).sum::<u64>() as f64);
+        let oldest = of.values().filter_map(|lag| lag.oldest).min();
+        self.seconds.set(oldest.map_or(0.0, |at| (now_ms() - at).max(0) as f64 / 1_000.0));
+        self.shares.set(of.len() as f64);
+    }
+}
+
+impl Drop for OfShare {
+    fn drop(&mut self) {
+        self.counters.change(|of| {
+            of.remove(&self.share);
+        });
+    }
+}
