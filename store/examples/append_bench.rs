@@ -205,7 +205,8 @@ fn message(load: &Load, id: u64, body: Arc<RawValue>) -> Append {
         id: MessageId(id),
         cid: load.cid.then(|| format!("client-id-{id}").into()),
         from,
-        author: Author { device: load.device.then(Device::default), epoch: 1, session: 1 },
+        // Epochs are times: of no connection later than this.
+        author: Author { device: load.device.then(Device::default), epoch: u64::MAX >> 12, session: 1 },
         to,
         kind: "text".into(),
         body,
