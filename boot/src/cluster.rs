@@ -12,8 +12,8 @@ use store::{RedisStore, SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
 
 use crate::{
-    JwtSettings, KeyError, OnZooKeeperLoss, RetentionSettings, Secret, Shared, SigningKey, incarnation, keys,
-    servers,
+    BeforeSendSettings, JwtSettings, KeyError, OnZooKeeperLoss, RetentionSettings, Secret, Shared,
+    SigningKey, incarnation, keys, servers,
 };
 
 /// How many hints may wait for one spear in the embedded relay. At 64 KiB a message this is 256 MiB at the very most;
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub on_zookeeper_loss: OnZooKeeperLoss,
     /// What the store keeps, and how often it is looked at.
     pub retention: RetentionSettings,
+    /// Who judges messages before they are stored.
+    pub before_send: BeforeSendSettings,
     /// Where this process keeps its files. Only the embedded cluster keeps any that matter.
     pub data_dir: Arc<Path>,
     /// Signs tickets (HS256); every ticket and spear of the cluster has the same one.
@@ -114,6 +116,7 @@ impl Cluster {
             embedded: true,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
             retention: shared.store.retention,
+            before_send: shared.webhooks.before_send.clone(),
             ticket_key: SigningKey::at(&data_dir.join("ticket.key"))?,
             jwt: shared.jwt.clone(),
             token_key: Some(SigningKey::at(&data_dir.join("token.key"))?),
@@ -144,6 +147,7 @@ impl Cluster {
             embedded: false,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
             retention: shared.store.retention,
+            before_send: shared.webhooks.before_send.clone(),
             ticket_key: SigningKey::from_text(TICKET_KEY_NAME, &shared.cluster.ticket_key),
             jwt: shared.jwt.clone(),
             token_key: None,

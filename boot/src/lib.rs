@@ -62,10 +62,10 @@ pub use problem::Problem;
 pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
 pub use secret::Secret;
 pub use settings::{
-    AdminSettings, ClusterSettings, InstanceSettings, JwtSettings, LogFormat, LogSettings, NodeSettings,
-    OnZooKeeperLoss, RedisMode, RedisSettings, RelayKind, RelaySettings, RetentionSettings, RosterKind,
-    RosterSettings, SettingsError, Shared, StoreKind, StoreSettings, Tree, ZooKeeperSettings, load,
-    profiles_dir,
+    AdminSettings, BeforeSendSettings, ClusterSettings, InstanceSettings, JwtSettings, LogFormat,
+    LogSettings, NodeSettings, OnFailure, OnZooKeeperLoss, RedisMode, RedisSettings, RelayKind,
+    RelaySettings, RetentionSettings, RosterKind, RosterSettings, SettingsError, Shared, SharedWebhooks,
+    StoreKind, StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use supervisor::{EXIT_SUPERSEDED, Kept, Stage, Supervisor};

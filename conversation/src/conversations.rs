@@ -7,8 +7,8 @@ use store::Store;
 use wire::Destination;
 
 use crate::{
-    Announcer, Limits, Pending, Refusal, RoomSent, SendRequest, SignalRequest, lanes::Lanes,
-    rooms::RoomLanes, routes::Routes, send, signals::Signals,
+    Announcer, Judge, Limits, Pending, Refusal, RoomSent, SendRequest, SignalRequest, gate::Gate,
+    lanes::Lanes, rooms::RoomLanes, routes::Routes, send, signals::Signals,
 };
 
 /// Everything that may be done to conversations. Cheap to clone; its background tasks end with the last clone.
@@ -23,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) routes: Arc<Routes>,
     lanes: Lanes,
+    /// Before the lanes, where somebody judges messages.
+    gate: Option<Gate>,
     rooms: RoomLanes,
     signals: Signals,
 }
@@ -30,11 +32,23 @@ pub(crate) struct Inner {
 impl Conversations {
     /// Starts the lanes; must be called within a tokio runtime.
     pub fn start(store: Arc<dyn Store>, ids: Arc<dyn Ids>, announcer: Announcer, limits: Limits) -> Self {
+        Self::start_judged(store, ids, announcer, limits, None)
+    }
+
+    /// The same; with a judge, messages to users and groups are stored only if it allows them.
+    pub fn start_judged(
+        store: Arc<dyn Store>,
+        ids: Arc<dyn Ids>,
+        announcer: Announcer,
+        limits: Limits,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Self {
         let routes = Arc::new(Routes::new(store.clone()));
         let lanes = Lanes::start(store.clone(), ids.clone(), announcer.clone(), routes.clone(), &limits);
+        let gate = judge.map(|judge| Gate::new(judge, lanes.clone(), limits.pending_sends));
         let rooms = RoomLanes::start(store.clone(), ids, announcer.clone(), &limits);
         let signals = Signals::start(store.clone(), announcer.clone());
-        Self { inner: Arc::new(Inner { store, announcer, limits, routes, lanes, rooms, signals }) }
+        Self { inner: Arc::new(Inner { store, announcer, limits, routes, lanes, gate, rooms, signals }) }
     }
 
     /// Sends a message. It takes its place in the order when this is called, not when the answer is awaited.
@@ -43,7 +57,10 @@ impl Conversations {
     /// whether it was stored: send it again with the same `cid`.
     pub fn send(&self, request: SendRequest) -> Pending {
         match send::check(&request, &self.inner.limits) {
-            Ok(conversation) => self.inner.lanes.send(request, conversation),
+            Ok(conversation) => match &self.inner.gate {
+                None => self.inner.lanes.send(request, conversation),
+                Some(gate) => gate.send(request, conversation),
+            },
             Err(refusal) => Pending::refused(refusal),
         }
     }

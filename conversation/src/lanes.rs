@@ -29,6 +29,7 @@ struct Job {
     answer: oneshot::Sender<Result<Sent, Refusal>>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Lanes {
     queues: Vec<mpsc::Sender<Job>>,
     hasher: std::hash::RandomState,

@@ -8,6 +8,7 @@
 //! | `conversations.rs` | [`Conversations`], the handle that callers keep |
 //! | `send.rs` | [`SendRequest`], [`Sent`] and the checks before anything is stored |
 //! | `lanes.rs` | batches of sends: ids, append, answers, in the order of the calls |
+//! | `gate.rs` | [`Judge`]: who may refuse a message before it is stored |
 //! | `rooms.rs` | messages to rooms: batches of ids, nothing stored |
 //! | `signals.rs` | [`SignalRequest`]: typing and the like, nothing stored and nothing waited for |
 //! | `presence.rs` | [`Presence`]: who is online, by the starts of nodes that are in the roster |
@@ -22,6 +23,7 @@
 
 mod announce;
 mod conversations;
+mod gate;
 mod history;
 mod lanes;
 mod limits;
@@ -37,6 +39,7 @@ mod signals;
 
 pub use announce::{Announcer, LocalDelivery};
 pub use conversations::Conversations;
+pub use gate::Judge;
 pub use history::{HistoryPage, HistoryRequest, Reader};
 pub use limits::{JoinHistory, LimitError, Limits};
 pub use marks::{ReadRequest, RecallRequest};

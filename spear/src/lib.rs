@@ -110,7 +110,9 @@ pub async fn run(
         },
     );
     let limits = settings.limits.clone();
-    let conversations = Conversations::start(cluster.store.clone(), Arc::new(ids.clone()), announcer, limits);
+    let judge = webhook::before_send(&cluster.before_send, &node.labels())?;
+    let conversations =
+        Conversations::start_judged(cluster.store.clone(), Arc::new(ids.clone()), announcer, limits, judge);
     let cursors = Arc::new(CursorWriter::new(cluster.store.clone()));
     let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
     let tokens = TokenChecker::new(&cluster.jwt, dev_key)?;

@@ -84,7 +84,7 @@ pub async fn run(
     let observed = Observed::new(cluster.roster.watch(), history);
     let intake = Intake::new(cluster.store.clone(), settings.limits.counters, node.labels());
     let ids = ids(&settings, &node, &cluster);
-    let conversations = conversations(&settings, &node, &cluster, ids.clone());
+    let conversations = conversations(&settings, &node, &cluster, ids.clone())?;
     let api = Api::new(&settings, &cluster, node.labels(), conversations, observed.clone());
 
     let stop = shutdown.token();
@@ -147,10 +147,17 @@ fn ids(settings: &Settings, node: &NodeContext, cluster: &Cluster) -> IdClient {
     IdClient::spawn(cluster.roster.clone(), secret(cluster), CancellationToken::new(), options)
 }
 
-fn conversations(settings: &Settings, node: &NodeContext, cluster: &Cluster, ids: IdClient) -> Conversations {
+fn conversations(
+    settings: &Settings,
+    node: &NodeContext,
+    cluster: &Cluster,
+    ids: IdClient,
+) -> anyhow::Result<Conversations> {
     let publisher = Arc::new(Publisher::new(cluster.relay.clone(), node.node_ref()));
     let announcer = Announcer::remote(node.node_ref(), publisher);
-    Conversations::start(cluster.store.clone(), Arc::new(ids), announcer, settings.conversation.clone())
+    let judge = webhook::before_send(&cluster.before_send, &node.labels())?;
+    let limits = settings.conversation.clone();
+    Ok(Conversations::start_judged(cluster.store.clone(), Arc::new(ids), announcer, limits, judge))
 }
 
 fn secret(cluster: &Cluster) -> rpc::Secret {

@@ -20,6 +20,8 @@ export class Receiver {
   secret = `whsec_${randomBytes(32).toString('base64')}`;
   /** What is answered: 204, or a status that is no success; `hang` answers nothing, `cut` closes the connection. */
   answer = 204;
+  /** What is answered about a message that is not sent yet: `{allow, reason}` or a status; may be async. */
+  judge = () => ({ allow: true });
   /** How long an answer takes, in milliseconds. */
   delayMs = 0;
   #server;
@@ -44,6 +46,15 @@ export class Receiver {
       PHALANX__STAT__WEBHOOKS__TIMEOUT_MS: '1000',
       PHALANX__STAT__WEBHOOKS__RETRY_MIN_MS: '50',
       PHALANX__STAT__WEBHOOKS__RETRY_MAX_MS: '500',
+    };
+  }
+
+  /** Settings of a cluster that asks here before it stores anything. */
+  get beforeSend() {
+    return {
+      PHALANX__WEBHOOKS__BEFORE_SEND__URL: this.url,
+      PHALANX__WEBHOOKS__BEFORE_SEND__SECRET: this.secret,
+      PHALANX__WEBHOOKS__BEFORE_SEND__TIMEOUT_MS: '1500',
     };
   }
 
@@ -80,19 +91,25 @@ export class Receiver {
   async #take(request, response) {
     let body = '';
     for await (const chunk of request) body += chunk;
-    const { answer } = this;
+    let { answer } = this;
+    let text;
     try {
       const verified = new Webhook(this.secret).verify(body, request.headers);
+      if (verified.type === 'before_send') {
+        const verdict = await this.judge(verified.message);
+        answer = typeof verdict === 'number' ? verdict : 200;
+        text = JSON.stringify(verdict);
+      }
       const id = request.headers['webhook-id'];
       this.attempts.push({ id, body });
-      if (answer === 204) this.requests.push({ id, events: verified.events });
+      if (verified.events && answer === 204) this.requests.push({ id, events: verified.events });
     } catch (error) {
       this.problems.push(`${request.method} ${request.url}: ${error.message}`);
     }
     if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.delayMs));
     if (answer === 'hang') return;
     if (answer === 'cut') response.destroy();
-    else response.writeHead(answer).end();
+    else response.writeHead(answer).end(text);
   }
 }
 

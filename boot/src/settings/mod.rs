@@ -9,10 +9,12 @@
 //! | `shared.rs` | [`Shared`]: the tables of `cluster.toml` |
 //! | `servers.rs` | its tables about ZooKeeper and Redis |
 //! | `jwt.rs` | its table about the users' tokens |
+//! | `before_send.rs` | its table about who judges messages |
 //! | `node.rs` | [`NodeSettings`]: the keys that every role has |
 //! | `mask.rs` | the tree for people, secrets masked |
 //! | `error.rs` | [`SettingsError`] |
 
+mod before_send;
 mod environment;
 mod error;
 mod jwt;
@@ -31,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+pub use before_send::{BeforeSendSettings, OnFailure, SharedWebhooks};
 pub use error::SettingsError;
 pub use jwt::JwtSettings;
 pub use node::{AdminSettings, NodeSettings};

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use store::RetentionPolicy;
 
 use super::{
+    before_send::SharedWebhooks,
     jwt::JwtSettings,
     servers::{Fault, RedisSettings, ZooKeeperSettings},
 };
@@ -33,6 +34,8 @@ pub struct Shared {
     pub zookeeper: ZooKeeperSettings,
     /// Where Redis is.
     pub redis: RedisSettings,
+    /// Back ends that are asked.
+    pub webhooks: SharedWebhooks,
 }
 
 /// `[instance]`: keeps several clusters on one host apart.
@@ -226,6 +229,7 @@ impl Shared {
             relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },
             zookeeper: ZooKeeperSettings::default(),
             redis: RedisSettings::default(),
+            webhooks: SharedWebhooks::default(),
         }
     }
 }

@@ -60,6 +60,7 @@ impl Tree {
             relay: table(&figment, "relay")?,
             zookeeper: table(&figment, "zookeeper")?,
             redis: table(&figment, "redis")?,
+            webhooks: table(&figment, "webhooks")?,
         };
         let tree = Self { figment, profile: name.to_owned(), shared };
         tree.check_shared()?;
@@ -187,6 +188,8 @@ impl Tree {
         };
         self.shared.jwt.check().or_else(|fault| of("jwt", fault))?;
         self.shared.store.retention.check().or_else(|fault| of("store.retention", fault))?;
+        let before_send = &self.shared.webhooks.before_send;
+        before_send.check().or_else(|fault| of("webhooks.before_send", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
         self.shared.redis.check().or_else(|fault| of("redis", fault))
     }

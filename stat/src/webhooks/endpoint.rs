@@ -1,36 +1,19 @@
 //! The back end: a request is made until it is taken.
-//!
-//! hyper's client, because it is in the program already; what it lacks is here: a deadline for the whole request. Redirections are
-//! not followed: they count as failures.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use parking_lot::Mutex;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
+use webhook::Client;
 use wire::time::now_ms;
 
-use super::{WebhookSettings, counters::Counters, signature::Key};
+use super::{WebhookSettings, counters::Counters};
 
 /// While nothing is taken, it is logged this often.
 const REMIND: Duration = Duration::from_secs(60);
-
-/// An idle connection is kept for so long; most back ends close theirs later.
-const KEEP: Duration = Duration::from_secs(20);
-
-/// An answer with more bytes costs its connection.
-const ANSWER_BYTES: usize = 64 << 10;
 
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,11 +28,7 @@ pub(super) enum Posted {
 
 /// The back end.
 pub(super) struct Endpoint {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    uri: Uri,
-    name: Arc<str>,
-    key: Key,
-    timeout: Duration,
+    client: Client,
     give_up_after: Option<Duration>,
     pauses: ExponentialBuilder,
     counters: Counters,
@@ -66,40 +45,18 @@ impl Endpoint {
     /// Connects with the first request.
     ///
     /// # Errors
-    /// Settings that were not checked, or a system without certificates for an `https` URL.
+    /// Settings that cannot be used.
     pub(super) fn new(settings: &WebhookSettings, counters: Counters) -> anyhow::Result<Self> {
-        let uri = settings.uri().context("stat.webhooks.url cannot be used")?;
-        let key = Key::parse(settings.secret.expose()).context("stat.webhooks.secret cannot be used")?;
-        let connector = match uri.scheme_str() {
-            Some("https") => HttpsConnectorBuilder::new()
-                .with_provider_and_native_roots(ring::default_provider())
-                .context("the system has no certificates to check the back end's with")?,
-            // No certificates are needed then.
-            _ => HttpsConnectorBuilder::new().with_tls_config(
-                ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                    .with_safe_default_protocol_versions()?
-                    .with_root_certificates(RootCertStore::empty())
-                    .with_no_client_auth(),
-            ),
-        };
-        let connector = connector.https_or_http().enable_http1().build();
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let client =
+            Client::new(&settings.url, settings.secret.expose(), timeout).context("stat.webhooks")?;
         let pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(settings.retry_min_ms))
             .with_max_delay(Duration::from_millis(settings.retry_max_ms))
             .without_max_times()
             .with_jitter();
-        // A query or a path may hold a key of somebody's.
-        let name = format!(
-            "{}://{}",
-            uri.scheme_str().unwrap_or("http"),
-            uri.authority().map_or("", |a| a.as_str())
-        );
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).pool_idle_timeout(KEEP).build(connector),
-            uri,
-            name: name.into(),
-            key,
-            timeout: Duration::from_millis(settings.timeout_ms),
+            client,
             give_up_after: (settings.give_up_after_ms > 0)
                 .then(|| Duration::from_millis(settings.give_up_after_ms)),
             pauses,
@@ -110,12 +67,11 @@ impl Endpoint {
 
     /// What may be logged of the URL.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.client.name()
     }
 
     /// Posts until it is taken. The id and the body stay the same, the time is that of the attempt.
     pub(super) async fn post(&self, id: &str, body: String, yields: &CancellationToken) -> Posted {
-        let body = Bytes::from(body);
         let began = Instant::now();
         let mut pauses = self.pauses.build();
         loop {
@@ -142,34 +98,12 @@ impl Endpoint {
         }
     }
 
-    async fn attempt(&self, id: &str, body: &Bytes) -> Result<(), String> {
-        let timestamp = now_ms() / 1_000;
-        let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-        let request = Request::post(&self.uri)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("phalanx/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", self.key.sign(id, timestamp, text))
-            .body(Full::new(body.clone()))
-            .map_err(|error| error.to_string())?;
-        match time::timeout(self.timeout, self.ask(request)).await {
-            Err(_) => Err(format!("no answer within {} ms", self.timeout.as_millis())),
-            Ok(Err(error)) => Err(chain(&error)),
-            Ok(Ok(status)) if status.is_success() => Ok(()),
-            Ok(Ok(status)) => Err(format!("it answered {status}")),
+    async fn attempt(&self, id: &str, body: &str) -> Result<(), String> {
+        match self.client.post(id, body).await {
+            Err(why) => Err(why),
+            Ok(answer) if answer.status.is_success() => Ok(()),
+            Ok(answer) => Err(format!("it answered {}", answer.status)),
         }
-    }
-
-    async fn ask(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<StatusCode, hyper_util::client::legacy::Error> {
-        let answer = self.client.request(request).await?;
-        let status = answer.status();
-        // Read so that the connection can be used again; what it says does not matter.
-        let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
-        Ok(status)
     }
 
     fn works(&self) {
@@ -204,15 +138,4 @@ impl Endpoint {
             "the back end takes no webhooks; events wait in the store"
         );
     }
-}
-
-/// With its causes: "client error" alone helps nobody at night.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

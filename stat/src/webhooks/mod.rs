@@ -5,8 +5,7 @@
 //! | `mod.rs` | [`Webhooks`]: the work of a share: read, post, confirm |
 //! | `settings.rs` | [`WebhookSettings`]: the table `[stat.webhooks]` |
 //! | `event.rs` | what is told, as JSON |
-//! | `signature.rs` | Standard Webhooks: how a request is signed |
-//! | `endpoint.rs` | the back end: posting with a deadline, again and again |
+//! | `endpoint.rs` | the back end: posting again and again; `webhook/` makes the requests |
 //! | `counters.rs` | metrics |
 //!
 //! Each share posts one request at a time, and confirms in the store what the back end has taken before it reads on. So events of a
@@ -16,7 +15,6 @@ mod counters;
 mod endpoint;
 mod event;
 mod settings;
-mod signature;
 
 use std::{
     collections::BTreeMap,

@@ -1,10 +1,8 @@
 //! The table `[stat.webhooks]` of the settings; `profiles/default/stat.toml` documents each.
 
 use boot::Secret;
-use http::Uri;
 use serde::Deserialize;
-
-use super::signature::Key;
+use webhook::Key;
 
 /// What can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -111,14 +109,6 @@ impl WebhookSettings {
         self.events.contains(&event)
     }
 
-    /// The URL, if it is one that can be used.
-    pub(super) fn uri(&self) -> Option<Uri> {
-        let uri: Uri = self.url.parse().ok()?;
-        let is_usable = matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        is_usable.then_some(uri)
-    }
-
     /// Checks what the types cannot.
     ///
     /// # Errors
@@ -141,7 +131,7 @@ impl WebhookSettings {
         if self.url.is_empty() {
             return Ok(());
         }
-        if self.uri().is_none() {
+        if webhook::usable(&self.url).is_none() {
             return Err(WebhookSettingsError::Url);
         }
         if Key::parse(self.secret.expose()).is_none() {

@@ -11,11 +11,11 @@ const PREFIX: &str = "whsec_";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The key that both sides have.
-pub(super) struct Key(Hmac<Sha256>);
+pub struct Key(Hmac<Sha256>);
 
 impl Key {
     /// Reads `whsec_` and 24 to 64 bytes in base64. `None`: it is something else.
-    pub(super) fn parse(secret: &str) -> Option<Self> {
+    pub fn parse(secret: &str) -> Option<Self> {
         let key = STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()?;
         if !KEY_BYTES.contains(&key.len()) {
             return None;
@@ -24,7 +24,7 @@ impl Key {
     }
 
     /// The header `webhook-signature`. `timestamp` is in seconds since the Unix epoch.
-    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
+    pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let mut signature = self.0.clone();
         for part in [id, ".", &timestamp.to_string(), ".", body] {
             signature.update(part.as_bytes());
