@@ -30,7 +30,7 @@ async function rename(page, before, user) {
 async function giveToken(client, user) {
   if (EMBEDDED) return;
   await client.getByText('More: any event, a token of your own').click();
-  await client.getByLabel(/^Token;/).fill(await suite.cluster.token(user));
+  await client.getByLabel(/^Token;/).fill(await suite.cluster.token(user, { scope: ['monitor'] }));
 }
 
 async function connect(client) {
@@ -85,6 +85,40 @@ test('a message goes from one spear to the other and is confirmed', async () => 
   await send(bob, 'user', one, `${text} to you`);
   await logged(alice, `${text} to you`).filter({ hasText: 'message' }).waitFor();
   assert.equal(await logged(bob, text).filter({ hasText: `"from":"${one}"` }).count(), 1);
+  assert.deepEqual(faults, []);
+});
+
+test('who is watched is seen to come and go, and a group that one is not in', async () => {
+  const [one, other] = Object.values(await usersOnDifferentSpears(suite.cluster, unique('b')));
+  const group = unique('g');
+  await suite.cluster.stat('PUT', `/v1/groups/${group}`, { open: false });
+  await suite.cluster.stat('PUT', `/v1/groups/${group}/members`, { users: [other] });
+  const { page, faults } = await open();
+  const alice = await rename(page, 'alice', one);
+  const bob = await rename(page, 'bob', other);
+  await giveToken(alice, one);
+  await giveToken(bob, other);
+  await connect(alice);
+  await alice.getByText('Watch', { exact: true }).first().click();
+  const watch = async (kind, name) => {
+    await alice.getByLabel('Watch', { exact: true }).selectOption({ label: kind });
+    await alice.getByLabel('Name of whom to watch').fill(name);
+    await alice.getByRole('button', { name: 'Watch', exact: true }).click();
+  };
+  const watched = (name) => alice.getByRole('list', { name: 'Watched' }).getByRole('listitem').filter({ hasText: name });
+  await watch('presence of a user', other);
+  await watched(other).getByText('offline').waitFor();
+  await connect(bob);
+  await watched(other).getByText('online, 1 device').waitFor();
+
+  await watch('messages of a group', group);
+  await watched(group).waitFor();
+  const text = `hello ${unique('text')}`;
+  await logged(alice, 'watch · answer').filter({ hasText: '"ok":true' }).nth(1).waitFor();
+  await send(bob, 'group', group, text);
+  await logged(alice, text).filter({ hasText: 'message' }).waitFor();
+  await alice.getByRole('button', { name: `Unwatch ${group}` }).click();
+  await watched(group).waitFor({ state: 'detached' });
   assert.deepEqual(faults, []);
 });
 

@@ -1,5 +1,5 @@
 /** One simulated user on one device: the client helper of examples/client, with everything that it does in a log. */
-import { isRecord, PhalanxClient, type Destination, type Message, type State, type Trace } from "../../../../examples/client/client.ts";
+import { isRecord, PhalanxClient, type Destination, type Message, type State, type Trace, type Watch } from "../../../../examples/client/client.ts";
 import { Log, payloadText } from "./log.svelte";
 import { devToken } from "./tickets";
 
@@ -10,6 +10,16 @@ export type Status = State;
 
 /** The kinds of address a message can go to. */
 export type TargetKind = "user" | "group" | "room";
+
+/** What can be watched here: the presence of a user, the messages of a group. */
+export type WatchKind = "user" | "group";
+
+export interface Watched {
+  kind: WatchKind;
+  name: string;
+  /** Of a user: how many are connected; null as long as nothing is known. */
+  devices: number | null;
+}
 
 export class SimulatedClient {
   user = $state("");
@@ -23,6 +33,7 @@ export class SimulatedClient {
   problem: string | null = $state(null);
   /** How many messages arrived and were new. */
   received = $state(0);
+  watched: Watched[] = $state([]);
   readonly log = new Log();
 
   /** Whether the user asked for a connection and it was not given up. */
@@ -56,6 +67,7 @@ export class SimulatedClient {
       // Another user or device holds nothing of what this one held.
       this.identity = identity;
       this.received = 0;
+      this.watched = [];
       this.client = this.make();
     }
     // What becomes of it, `state` tells.
@@ -74,6 +86,31 @@ export class SimulatedClient {
     this.client?.send({ [kind]: name } as Destination, body).catch(refused);
   }
 
+  /** Watches, over each connection from now on. */
+  async watch(kind: WatchKind, name: string): Promise<void> {
+    const { client } = this;
+    const isNew = this.find(kind, name) === undefined;
+    // Before the answer: what is told may come with it.
+    if (isNew) this.watched.push({ kind, name, devices: null });
+    await client?.watch(whatOf(kind, name)).catch(() => {
+      // Why, the log tells.
+      if (isNew && client === this.client) this.drop(kind, name);
+    });
+  }
+
+  async unwatch(kind: WatchKind, name: string): Promise<void> {
+    this.drop(kind, name);
+    await this.client?.unwatch(whatOf(kind, name)).catch(() => {});
+  }
+
+  private find(kind: WatchKind, name: string): Watched | undefined {
+    return this.watched.find((each) => each.kind === kind && each.name === name);
+  }
+
+  private drop(kind: WatchKind, name: string): void {
+    this.watched = this.watched.filter((each) => each.kind !== kind || each.name !== name);
+  }
+
   /** Emits any event, for trying the protocol out; the log tells the answer. */
   emit(event: string, payload: unknown): void {
     this.client?.ask(event, payload).catch(() => {});
@@ -88,6 +125,10 @@ export class SimulatedClient {
     });
     client.confirms = this.confirms;
     client.on("message", () => void (this.received += 1));
+    client.on("presence", ({ user, devices }) => {
+      const known = client === this.client ? this.find("user", user) : undefined;
+      if (known) known.devices = devices.length;
+    });
     client.on("trace", (trace) => this.note(trace));
     client.on("state", ({ state, node, reason }) => {
       if (client !== this.client) return;
@@ -102,6 +143,10 @@ export class SimulatedClient {
     const name = repeated ? `${event} · seen before` : tookMs === undefined ? event : `${event} in ${tookMs} ms`;
     this.log.add(direction, name, payload, summary(direction, event, payload));
   }
+}
+
+function whatOf(kind: WatchKind, name: string): Watch {
+  return kind === "user" ? { users: [name] } : { groups: [name] };
 }
 
 /** What a person wants to know first. */

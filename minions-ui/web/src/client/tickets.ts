@@ -1,4 +1,4 @@
-/** Tokens for whichever user, which ticket of an embedded cluster signs. */
+/** Tokens for whichever user, which ticket of an embedded cluster signs: with the right to watch what the user is not in. */
 import { PhalanxError } from "../../../../examples/client/client.ts";
 import { isRecord, RequestError, requestJson } from "../http";
 
@@ -9,7 +9,7 @@ export async function devToken(ticketUrl: string, user: string): Promise<string>
   const answer = await requestJson("ticket", `${url}/dev/token`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ user }),
+    body: JSON.stringify({ user, scope: ["monitor"] }),
   }).catch((error: unknown) => {
     if (!(error instanceof RequestError)) throw error;
     const { code, message, status, retryAfterMs } = error;
