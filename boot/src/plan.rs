@@ -95,7 +95,7 @@ impl Plan {
         for instance in chosen {
             let settings = self.tree.node(role, instance)?;
             let own: S = self.tree.role(role, instance)?;
-            own.check(self.tree.shared().cluster.embedded)?;
+            own.check(self.tree.shared().cluster.embedded).map_err(|error| self.tree.placed(&error))?;
             let run = run.clone();
             let run: Run =
                 Box::new(move |node, cluster, shutdown| Box::pin(run(own, node, cluster, shutdown)));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lib.rs` | [`run`]: the life of one stat node |
 //! | `settings.rs` | [`Settings`]: the `[stat]` table |
+//! | `api_key.rs` | [`ApiKey`]: what opens the business API, and for what |
 //! | `intake.rs` | gRPC `Stat.Report`: takes the nodes' reports |
 //! | `observed.rs` | what this node has seen of the cluster, read once a second |
 //! | `nodes.rs` | the roster joined with the reports |
@@ -15,6 +16,7 @@
 //! | `own_report.rs` | this node's report about itself |
 //! | `http/` | the business API |
 
+mod api_key;
 mod history;
 mod http;
 mod intake;
@@ -48,6 +50,7 @@ use crate::{
     retention::{Stored, Trimmer},
 };
 
+pub use api_key::{ApiKey, Scope};
 pub use settings::{Limits, Settings, SettingsError};
 pub use webhooks::{WebhookEvent, WebhookSettings, WebhookSettingsError};
 

@@ -1,16 +1,12 @@
 //! The `[stat]` table of the settings.
 
-use boot::Secret;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use crate::webhooks::{WebhookSettings, WebhookSettingsError};
-
-/// The key that works without being set: in the embedded profile, from loopback.
-pub(crate) const DEV_API_KEY: &str = "dev-api-key";
-
-/// The shortest API key that is taken, in bytes.
-const KEY_MIN_BYTES: usize = 16;
+use crate::{
+    api_key::{self, ApiKey, KEY_MIN_BYTES},
+    webhooks::{WebhookSettings, WebhookSettingsError},
+};
 
 /// What only stat has in its table; `profiles/default/stat.toml` documents each setting.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,9 +17,9 @@ pub struct Settings {
     /// What back ends are given; empty: `http://host:http_port`.
     #[serde(default)]
     pub public_url: String,
-    /// Each of these opens the business API.
+    /// Each of these opens the business API, as far as its scopes go.
     #[serde(default)]
-    pub api_keys: Vec<Secret>,
+    pub api_keys: Vec<ApiKey>,
     /// How far back `/v1/nodes/{id}/history` goes, in minutes.
     pub history_minutes: u32,
     /// Bounds of this role.
@@ -60,9 +56,31 @@ pub enum SettingsError {
     NoKey,
     /// A key can be guessed.
     #[error(
-        "stat.api_keys: entry {0} is shorter than {KEY_MIN_BYTES} bytes, or known to everybody: use a random one"
+        "stat.api_keys: entry {0} has a key that is shorter than {KEY_MIN_BYTES} bytes, or known to everybody: use a random one"
     )]
     WeakKey(usize),
+    /// A key opens nothing.
+    #[error("stat.api_keys: entry {0} has no scope: expected some of read, send, manage")]
+    NoScope(usize),
+    /// A key has a name that is none.
+    #[error("stat.api_keys: entry {entry}: its name {problem}")]
+    KeyName {
+        /// Which entry, from 1.
+        entry: usize,
+        /// What is wrong with it.
+        problem: wire::NameError,
+    },
+    /// Two entries cannot be told apart.
+    #[error("stat.api_keys: entry {entry} has the name or the key of entry {earlier}: each needs its own")]
+    SameKey {
+        /// Which entry, from 1.
+        entry: usize,
+        /// The one before it.
+        earlier: usize,
+    },
+    /// More keys than a request may be compared with.
+    #[error("stat.api_keys: expected at most 100 keys, got {0}")]
+    TooManyKeys(usize),
     /// Two settings contradict each other.
     #[error("stat.{key}: expected more than {than}, got {got}")]
     TooSmall {
@@ -100,9 +118,7 @@ impl Settings {
         if self.api_keys.is_empty() && !embedded {
             return Err(SettingsError::NoKey);
         }
-        if let Some(weak) = self.api_keys.iter().position(is_weak) {
-            return Err(SettingsError::WeakKey(weak + 1));
-        }
+        api_key::check(&self.api_keys)?;
         let (limits, conversation) = (&self.limits, &self.conversation);
         let ranges: [(&'static str, u64, u64, u64, &'static str); 6] = [
             ("history_minutes", self.history_minutes.into(), 1, 1440, "1 to 1440"),
@@ -142,10 +158,6 @@ impl Settings {
     }
 }
 
-fn is_weak(key: &Secret) -> bool {
-    key.expose().len() < KEY_MIN_BYTES || key.expose() == DEV_API_KEY
-}
-
 /// Compares two secrets in constant time; only their lengths show.
 pub(crate) fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
@@ -165,6 +177,7 @@ pub(crate) mod tests {
     use wire::Role;
 
     use super::*;
+    use crate::api_key::Scope;
 
     pub(crate) fn settings() -> Settings {
         Settings {
@@ -203,10 +216,53 @@ pub(crate) mod tests {
         let mut settings = settings();
         assert_eq!(settings.check(true), Ok(()));
         assert_eq!(settings.check(false), Err(SettingsError::NoKey));
-        settings.api_keys = vec![DEV_API_KEY.into()];
+        settings.api_keys = vec![ApiKey::of_all_scopes(api_key::DEV_API_KEY)];
         assert_eq!(settings.check(false), Err(SettingsError::WeakKey(1)));
-        settings.api_keys = vec!["0123456789abcdef".into()];
+        settings.api_keys = vec![ApiKey::of_all_scopes("0123456789abcdef")];
         assert_eq!(settings.check(false), Ok(()));
+    }
+
+    fn api_keys(variable: &str) -> Result<Vec<ApiKey>, String> {
+        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+        let variable = ("PHALANX__STAT__API_KEYS".to_owned(), variable.to_owned());
+        let tree = Tree::load(&profiles, "default", [variable]).expect("profiles/default can be read");
+        let shown = tree.to_toml().expect("printed");
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+        tree.role::<Settings>(Role::Stat, 0)
+            .map(|settings| settings.api_keys)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn keys_come_from_the_environment_as_json() {
+        let keys = api_keys(
+            r#"[{"name": "shop", "key": "0123456789abcdef", "scopes": ["send", "read"]}, "0123456789abcdef-2"]"#,
+        );
+        let keys = keys.expect("both forms");
+        assert_eq!((keys[0].name.as_str(), keys[0].key.expose()), ("shop", "0123456789abcdef"));
+        assert_eq!(keys[0].scopes, [Scope::Send, Scope::Read]);
+        assert_eq!(keys[1], ApiKey::of_all_scopes("0123456789abcdef-2"));
+    }
+
+    #[test]
+    fn a_key_that_is_not_understood_is_named() {
+        let place = "environment variable PHALANX__STAT__API_KEYS: stat.api_keys";
+        let table = [
+            (
+                r#"[{"name": "shop", "key": "0123456789abcdef", "scopes": ["sned"]}]"#,
+                "expected one of read, send, manage, got \"sned\"",
+            ),
+            (
+                r#"[{"name": "shop", "key": "0123456789abcdef", "scope": ["send"]}]"#,
+                "unknown key, did you mean scopes?",
+            ),
+            (r#"[{"name": "shop", "key": "0123456789abcdef"}]"#, "scopes: this key is missing"),
+            ("[7]", "expected a table {name, key, scopes}, or a key as text, got 7"),
+        ];
+        for (variable, expected) in table {
+            let refused = api_keys(variable).expect_err(expected);
+            assert!(refused.starts_with(place) && refused.ends_with(expected), "{refused}");
+        }
     }
 
     #[test]

@@ -29,8 +29,10 @@ impl Variable {
         if path[0] == "minions_ui" {
             "minions-ui".clone_into(&mut path[0]);
         }
-        // Numbers, true, false and lists are taken as such; anything else is text.
-        let value = text.parse().unwrap_or_else(|never| match never {});
+        // Numbers, true, false, and lists and tables as JSON, are taken as such; anything else is text.
+        let json =
+            text.trim_start().starts_with(['[', '{']).then(|| serde_json::from_str(text).ok()).flatten();
+        let value = json.unwrap_or_else(|| text.parse().unwrap_or_else(|never| match never {}));
         Some(Ok(Self { name: name.to_owned(), path, value }))
     }
 

@@ -7,6 +7,9 @@ const MASK: &str = "***";
 /// What a key is called that holds a secret.
 const SECRET_NAMES: [&str; 6] = ["secret", "password", "token", "api_key", "private_key", "ticket_key"];
 
+/// What is no secret of a table that is one: how its key is called and what it is for.
+const PLAIN_WITHIN: [&str; 2] = ["name", "scopes"];
+
 /// The same tree; what is secret by its name, and passwords inside URLs, replaced by `***`.
 pub(super) fn masked(table: Dict) -> Dict {
     table
@@ -30,7 +33,11 @@ fn hidden(value: Value) -> Value {
         Value::String(tag, _) => Value::String(tag, MASK.into()),
         Value::Array(tag, items) => Value::Array(tag, items.into_iter().map(hidden).collect()),
         Value::Dict(tag, inner) => {
-            Value::Dict(tag, inner.into_iter().map(|(key, value)| (key, hidden(value))).collect())
+            let hide = |(key, value): (String, Value)| {
+                let value = if PLAIN_WITHIN.contains(&key.as_str()) { value } else { hidden(value) };
+                (key, value)
+            };
+            Value::Dict(tag, inner.into_iter().map(hide).collect())
         }
         // A number may be a secret too: text that the environment's reader took for a number.
         other @ (Value::Bool(..) | Value::Empty(..)) => other,
@@ -69,6 +76,19 @@ mod tests {
         assert!(
             !["port", "token_ttl_ms", "secret_file", "weight", "public_key_file"].into_iter().any(is_secret)
         );
+    }
+
+    #[test]
+    fn of_a_table_with_a_key_the_name_and_the_scopes_are_shown() {
+        let table = Dict::from([
+            ("name".to_owned(), Value::from("shop")),
+            ("key".to_owned(), Value::from("very secret")),
+            ("scopes".to_owned(), Value::from(vec!["read"])),
+        ]);
+        let tree = Dict::from([("api_keys".to_owned(), Value::from(vec![table]))]);
+        let shown = serde_json::to_value(masked(tree)).expect("JSON");
+        let expected = serde_json::json!([{"name": "shop", "key": "***", "scopes": ["read"]}]);
+        assert_eq!(shown["api_keys"], expected);
     }
 
     #[test]

@@ -294,6 +294,15 @@ impl Tree {
             .map_err(|error| SettingsError::from_figment(role.as_str(), error, |key| self.place(key)))
     }
 
+    /// An error whose text begins with a key (`stat.api_keys …`), with where that key stands.
+    pub(crate) fn placed(&self, error: &anyhow::Error) -> SettingsError {
+        let message = format!("{error:#}");
+        let key = message.split([':', ' ']).next().unwrap_or_default();
+        let is_key =
+            key.split_once('.').is_some_and(|(table, _)| profile::tables().any(|known| known == table));
+        SettingsError::plain(if is_key { format!("{}: {message}", self.place(key)) } else { message })
+    }
+
     fn place(&self, key: &str) -> String {
         place(&self.figment, key)
     }

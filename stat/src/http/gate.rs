@@ -20,6 +20,8 @@ use metrics::Label;
 use tokio::sync::Semaphore;
 use wire::Code;
 
+use super::keys::Caller;
+
 /// What every request passes. Cheap to clone; clones count together.
 #[derive(Clone)]
 pub(super) struct Gate {
@@ -88,8 +90,15 @@ impl Gate {
             self.inner.refused.fetch_add(1, Ordering::Relaxed);
         }
         let status = response.status().as_u16().to_string();
+        // Whose key it was: its name, of which there are as many as the settings have.
+        let key = response.extensions().get::<Caller>().map_or("none", Caller::name).to_owned();
         let mut labels = self.inner.labels.clone();
-        labels.extend([Label::new("method", method), Label::new("path", path), Label::new("status", status)]);
+        labels.extend([
+            Label::new("method", method),
+            Label::new("path", path),
+            Label::new("status", status),
+            Label::new("key", key),
+        ]);
         metrics::counter!("phalanx_stat_requests_total", labels).increment(1);
         metrics::histogram!("phalanx_stat_request_seconds", self.inner.labels.clone())
             .record(started.elapsed().as_secs_f64());

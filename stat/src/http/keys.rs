@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Who may come in, and where.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,42 +14,98 @@ use axum::{
 use boot::{Problem, Secret};
 use wire::Code;
 
-use crate::settings::{DEV_API_KEY, same};
+use crate::{
+    api_key::{ApiKey, DEV_API_KEY, Scope},
+    settings::same,
+};
 
 /// The keys that open the API. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Keys {
-    known: Arc<[Secret]>,
+    known: Arc<[(Secret, Caller)]>,
     /// Whether the key of the embedded profile is one, for callers on this machine.
     embedded: bool,
 }
 
-/// Lets a request with a good API key through.
-pub(super) async fn check(State(keys): State<Keys>, request: Request, next: Next) -> Response {
+/// Whose key a request came with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    name: Arc<str>,
+    scopes: Arc<[Scope]>,
+}
+
+/// Lets a request with a good API key through; handlers find the [`Caller`] in it, and so does who counts the answer.
+pub(super) async fn check(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     match keys.check(request.headers(), peer) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(caller);
+            response
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Lets a request through that was let in with a key of this scope.
+pub(super) async fn check_scope(State(scope): State<Scope>, request: Request, next: Next) -> Response {
+    let allowed = match request.extensions().get::<Caller>() {
+        Some(caller) => caller.may(scope),
+        None => Err(Problem::internal()),
+    };
+    match allowed {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-impl Keys {
-    pub(super) fn new(known: &[Secret], embedded: bool) -> Self {
-        Self { known: known.into(), embedded }
+impl Caller {
+    fn new(name: &str, scopes: &[Scope]) -> Self {
+        Self { name: name.into(), scopes: scopes.into() }
     }
 
-    fn check(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Problem> {
+    /// The name of the key, never the key.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `forbidden` where the key does not have this scope.
+    pub(super) fn may(&self, scope: Scope) -> Result<(), Problem> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        let detail = format!("the API key {} does not have the scope {}", self.name, scope.as_str());
+        Err(Problem::new(Code::Forbidden, detail))
+    }
+}
+
+impl Keys {
+    pub(super) fn new(known: &[ApiKey], embedded: bool) -> Self {
+        let caller = |(place, key): (usize, &ApiKey)| {
+            (key.key.clone(), Caller::new(&key.shown_name(place), &key.scopes))
+        };
+        Self { known: known.iter().enumerate().map(caller).collect(), embedded }
+    }
+
+    fn check(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Problem> {
         let Some(presented) = bearer(headers) else {
             return Err(Problem::new(Code::TokenInvalid, "bring an API key: Authorization: Bearer <key>"));
         };
         // No early return: how long it takes does not tell which key was nearly right.
-        let known = self.known.iter().fold(false, |known, key| known | same(key.expose(), presented));
-        if known {
-            return Ok(());
+        let known =
+            self.known.iter().fold(
+                None,
+                |known, (key, caller)| {
+                    if same(key.expose(), presented) { Some(caller) } else { known }
+                },
+            );
+        if let Some(caller) = known {
+            return Ok(caller.clone());
         }
         if self.embedded && same(presented, DEV_API_KEY) {
             if is_local(headers, peer) {
-                return Ok(());
+                return Ok(Caller::new(DEV_API_KEY, &Scope::ALL));
             }
             return Err(Problem::new(
                 Code::TokenInvalid,

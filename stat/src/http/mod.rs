@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `keys.rs` | who may come in |
+//! | `keys.rs` | who may come in, and where |
 //! | `gate.rs` | at most so many requests at once, each bounded in time, all counted |
 //! | `extract.rs` | bodies, paths and queries, refused as problem+json |
 //! | `cluster.rs` | `/v1/cluster`, `/v1/nodes/…`, `/v1/totals` |
@@ -35,7 +35,7 @@ use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{gate::Gate, keys::Keys};
-use crate::{observed::Observed, settings::Settings};
+use crate::{api_key::Scope, observed::Observed, settings::Settings};
 
 /// What the handlers work on. Cheap to clone.
 #[derive(Clone)]
@@ -85,20 +85,27 @@ impl Api {
 
     /// Every path of the API. To be served with the peer's address as connection info.
     pub(crate) fn router(self) -> Router {
-        let group = put(groups::put).get(groups::get).delete(groups::delete);
-        let members = put(groups::add_members).delete(groups::remove_members).get(groups::members);
-        Router::new()
+        let group = put(groups::put).delete(groups::delete);
+        let members = put(groups::add_members).delete(groups::remove_members);
+        let read = Router::new()
             .route("/v1/cluster", get(cluster::cluster))
             .route("/v1/nodes/{id}", get(cluster::node))
             .route("/v1/nodes/{id}/history", get(cluster::history))
             .route("/v1/totals", get(cluster::totals))
+            .route("/v1/groups/{group}", get(groups::get))
+            .route("/v1/groups/{group}/members", get(groups::members))
+            .route("/v1/groups/{group}/stats", get(group_stats::stats))
+            .route("/v1/conversations/{conversation}/messages", get(messages::history))
+            .route("/v1/users/{user}/presence", get(users::presence));
+        let send = Router::new().route("/v1/messages", post(messages::send));
+        let manage = Router::new()
             .route("/v1/groups/{group}", group)
             .route("/v1/groups/{group}/members", members)
-            .route("/v1/groups/{group}/stats", get(group_stats::stats))
-            .route("/v1/messages", post(messages::send))
-            .route("/v1/conversations/{conversation}/messages", get(messages::history))
-            .route("/v1/users/{user}/presence", get(users::presence))
-            .route("/v1/users/{user}/ban", put(users::ban).delete(users::unban))
+            .route("/v1/users/{user}/ban", put(users::ban).delete(users::unban));
+        Router::new()
+            .merge(needing(Scope::Read, read))
+            .merge(needing(Scope::Send, send))
+            .merge(needing(Scope::Manage, manage))
             .method_not_allowed_fallback(Problem::wrong_method)
             .route_layer(middleware::from_fn_with_state(self.inner.keys.clone(), keys::check))
             .fallback(Problem::unknown_path)
@@ -107,6 +114,11 @@ impl Api {
             .layer(middleware::from_fn_with_state(self.inner.gate.clone(), gate::pass))
             .with_state(self)
     }
+}
+
+/// These routes, for callers whose key has this scope.
+fn needing(scope: Scope, routes: Router<Api>) -> Router<Api> {
+    routes.route_layer(middleware::from_fn_with_state(scope, keys::check_scope))
 }
 
 /// A refusal of the road that spears take too, as HTTP says it.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{KEY, World};
+use crate::support::{KEY, SCOPED, World};
 
 #[tokio::test]
 async fn without_a_good_key_nothing_is_told() {
@@ -47,6 +47,40 @@ async fn the_dev_key_does_not_come_through_a_proxy_or_a_foreign_name() {
         let request = client.get(world.url(0, "/v1/cluster")).bearer_auth("dev-api-key").header(name, value);
         assert_eq!(request.send().await.expect("an answer").status(), 401, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_key_opens_what_its_scope_says_and_the_refusal_names_the_scope() {
+    let world = World::start(1).await;
+    for (scope, key) in SCOPED {
+        let api = world.api_with(0, key);
+        let (user, message) = (json!({"users": ["alice"]}), json!({"to": {"user": "alice"}, "body": 1}));
+        let calls = [
+            ("manage", api.put("/v1/groups/team", json!({})).await),
+            ("manage", api.put("/v1/groups/team/members", user.clone()).await),
+            ("manage", api.delete("/v1/groups/team/members", Some(user)).await),
+            ("manage", api.put("/v1/users/mallory/ban", json!({})).await),
+            ("manage", api.delete("/v1/users/mallory/ban", None).await),
+            ("read", api.get("/v1/cluster").await),
+            ("read", api.get("/v1/totals").await),
+            ("read", api.get("/v1/users/alice/presence").await),
+            ("read", api.get("/v1/conversations/u:alice:bob/messages").await),
+            ("send", api.post("/v1/messages", message).await),
+        ];
+        for (number, (needed, (status, answer))) in calls.iter().enumerate() {
+            let is_open = *needed == scope.as_str();
+            assert_eq!(*status < 300, is_open, "{scope:?}, call {number}: {answer}");
+            if !is_open {
+                let detail = format!("the API key {} does not have the scope {needed}", scope.as_str());
+                assert_eq!(
+                    (*status, &answer["code"], &answer["detail"]),
+                    (403, &json!("forbidden"), &json!(detail))
+                );
+            }
+        }
+    }
+    // A wrong method is told to everybody whose key is known.
+    assert_eq!(world.api_with(0, SCOPED[0].1).post("/v1/groups/team", json!({})).await.0, 405);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use reqwest::{Client, Method};
 use roster::Registration;
 use rpc::ShowSecret;
 use serde_json::{Value, json};
-use stat::{Limits, Settings, WebhookSettings};
+use stat::{ApiKey, Limits, Scope, Settings, WebhookSettings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -27,6 +27,17 @@ use crate::fake_idgen::FakeIdgen;
 
 /// The API key of the stat nodes.
 pub(crate) const KEY: &str = "a-key-for-these-tests-only";
+
+/// For each scope a key that has only that one.
+pub(crate) const SCOPED: [(Scope, &str); 3] = [
+    (Scope::Read, "a-key-for-reading-only"),
+    (Scope::Send, "a-key-for-sending-only"),
+    (Scope::Manage, "a-key-for-managing-only"),
+];
+
+fn scoped((scope, key): (Scope, &str)) -> ApiKey {
+    ApiKey { name: scope.as_str().to_owned(), key: key.into(), scopes: vec![scope] }
+}
 
 /// How long anything that is waited for may take.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -57,6 +68,7 @@ pub(crate) struct Registered {
 pub(crate) struct Api {
     base: String,
     client: Client,
+    key: &'static str,
 }
 
 impl World {
@@ -84,7 +96,12 @@ impl World {
     }
 
     pub(crate) fn api(&self, number: usize) -> Api {
-        Api { base: self.url(number, ""), client: Client::new() }
+        self.api_with(number, KEY)
+    }
+
+    /// The same with another key.
+    pub(crate) fn api_with(&self, number: usize, key: &'static str) -> Api {
+        Api { base: self.url(number, ""), client: Client::new(), key }
     }
 
     /// What `/readyz` of a stat node (from 0) answers.
@@ -149,7 +166,7 @@ impl StatNode {
         let settings = Settings {
             http_port: 0,
             public_url: String::new(),
-            api_keys: vec![KEY.into()],
+            api_keys: [vec![ApiKey::of_all_scopes(KEY)], SCOPED.map(scoped).into()].concat(),
             history_minutes: 5,
             limits: Limits {
                 body_bytes: 256 << 10,
@@ -203,7 +220,7 @@ impl Api {
 
     /// The status and the body; `null` where there is no body.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(KEY);
+        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
