@@ -96,6 +96,8 @@ export interface Kicked {
   reason: string;
   /** Whether trying again makes sense. */
   reconnect: boolean;
+  /** For people, where a back end has something to say. */
+  message?: string;
 }
 
 export interface Migrate {

@@ -398,14 +398,18 @@ impl Connection {
         first && !confirmed.is_empty()
     }
 
-    /// Tells the client why it has to go, and closes.
-    pub(crate) fn kick(&self, reason: &str) {
+    /// Tells the client why it has to go, with a word for people where there is one, and closes.
+    pub(crate) fn kick(&self, reason: &str, message: Option<&str>) {
         if self.kicked.swap(true, Ordering::Relaxed) {
             return;
         }
         // Whether trying again makes sense: not where another connection of the same device is meant to be the one.
         let reconnect = matches!(reason, "expired" | "admin");
-        let payload = json!({"reason": reason, "reconnect": reconnect}).to_string();
+        let mut payload = json!({"reason": reason, "reconnect": reconnect});
+        if let Some(message) = message {
+            payload["message"] = message.into();
+        }
+        let payload = payload.to_string();
         // One whose queue is full is closed without the reason.
         let _ = self.outlet.send(&Frame::event("kicked", &payload));
         self.outlet.close();

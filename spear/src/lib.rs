@@ -231,7 +231,7 @@ async fn expire(hub: Arc<Hub>, stop: CancellationToken) {
         let now = now_ms();
         for connection in hub.connections() {
             if connection.token_expires_at() <= now {
-                connection.kick("expired");
+                connection.kick("expired", None);
             }
         }
     }

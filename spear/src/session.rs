@@ -298,7 +298,7 @@ impl Session {
         if gone {
             return self.end().await;
         }
-        self.connection.kick(reason);
+        self.connection.kick(reason, None);
     }
 
     /// Asked after the connection is noted: a ban that comes later finds it. A list that cannot be read keeps nobody out.
@@ -319,6 +319,7 @@ impl Session {
                 device,
                 below_epoch: epoch + 1,
                 reason: "replaced".to_owned(),
+                message: None,
                 answer_to: None,
             };
             (node, Payload::Kick(kick))
@@ -346,6 +347,7 @@ impl Session {
             device: key.device.clone(),
             below_epoch: self.connection.epoch(),
             reason: "replaced".to_owned(),
+            message: None,
             answer_to: Some(hub.node.clone()),
         };
         let alive =

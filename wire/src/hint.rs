@@ -90,6 +90,8 @@ pub struct Kick {
     pub reason: String,
     /// Who is told once they have ended: see [`Released`].
     pub answer_to: Option<NodeRef>,
+    /// The `message` of the `kicked` event, for people; `None` where there is none to say. Never empty.
+    pub message: Option<String>,
 }
 
 /// The answer to a [`Kick`]: here the device has no connection below this epoch any more, and what they had confirmed was
@@ -224,6 +226,7 @@ impl Hint {
             Payload::Probe(number) => envelope::Payload::Probe(proto::Probe { number }),
             Payload::RoomMessage(message) => envelope::Payload::RoomMessage(proto::RoomMessage {
                 room: message.room.to_string(),
+                message: kick.message.unwrap_or_default(),
                 origin_session: message.origin_session,
                 json: message.json,
                 sent_at: message.sent_at,
@@ -307,6 +310,7 @@ impl Hint {
             envelope::Payload::RoomMessage(message) => Payload::RoomMessage(RoomMessageHint {
                 room: field("room", message.room.parse())?,
                 origin_session: message.origin_session,
+                message: Some(kick.message).filter(|message| !message.is_empty()),
                 sent_at: message.sent_at,
                 json: message.json,
             }),
@@ -434,6 +438,7 @@ mod tests {
                 sent_at: 12,
                 json: Bytes::from_static(b"{}"),
             }),
+                message: None,
             Payload::RoomMembers(RoomCounts {
                 node: NodeRef { id: "spear-2".into(), incarnation: Incarnation(3) },
                 number: 4,
@@ -441,6 +446,7 @@ mod tests {
             }),
             signal(Destination::User(name("b"))),
             signal(Destination::Group("team".parse().expect("a name"))),
+                message: Some("come back later".into()),
             signal(Destination::Room("lobby".parse().expect("a name"))),
             Payload::Changed(ChangeHint {
                 conversation: Conversation::direct(name("b"), name("a")),

@@ -101,7 +101,7 @@ impl Hub {
         for ((connection, held), newest) in told.into_iter().zip(newest) {
             if !newest {
                 // Who replaced it may not have been able to say so here.
-                connection.kick("replaced");
+                connection.kick("replaced", None);
             } else if !self.holds(connection) {
                 // Its end may have been noted before it was told; ending it twice does no harm.
                 ended.push(Disconnect { key: held.key, epoch: held.epoch, received: false });

@@ -157,7 +157,8 @@ impl Hub {
         // The newer one said that the older one has to go, perhaps before the older one could be found here.
         let same = others.iter().filter(|each| each.identity.key.device == key.device);
         if let Some(newest) = same.clone().map(|each| each.epoch()).max() {
-            same.filter(|each| each.epoch() < newest).for_each(|each| self.replace(each, newest, "replaced"));
+            same.filter(|each| each.epoch() < newest)
+                .for_each(|each| self.replace(each, newest, "replaced", None));
         }
     }
 

@@ -127,9 +127,9 @@ impl Hub {
     }
 
     /// A connection has to go because of one of its device with the epoch `by`.
-    pub(super) fn replace(&self, connection: &Connection, by: u64, reason: &str) {
+    pub(super) fn replace(&self, connection: &Connection, by: u64, reason: &str, message: Option<&str>) {
         connection.hand_over(by);
-        connection.kick(reason);
+        connection.kick(reason, message);
         self.stop_waiting(&connection.identity.key, connection.epoch());
     }
 
@@ -151,7 +151,7 @@ impl Hub {
 
     fn close_older(&self, key: &DeviceKey, kick: &Kick) {
         for connection in self.older(key, kick.below_epoch) {
-            self.replace(&connection, kick.below_epoch, &kick.reason);
+            self.replace(&connection, kick.below_epoch, &kick.reason, kick.message.as_deref());
         }
     }
 
@@ -244,7 +244,7 @@ mod tests {
     fn kick(fixture: &Fixture, below_epoch: u64) -> Kick {
         let DeviceKey { user, device } = phone();
         let answer_to = Some(fixture.hub.node.clone());
-        Kick { user, device, below_epoch, reason: "replaced".into(), answer_to }
+        Kick { user, device, below_epoch, reason: "replaced".into(), message: None, answer_to }
     }
 
     async fn is_waiting(release: &mut Release) -> bool {
@@ -325,6 +325,24 @@ mod tests {
         assert!(is_waiting(&mut release).await);
         fixture.deliver(Payload::Kick(kick(&fixture, u64::MAX - 1)));
         assert!(!is_waiting(&mut release).await);
+    }
+
+    /// As a back end does it: of the moment, whatever the epoch, and with a word for people.
+    #[tokio::test]
+    async fn a_back_end_closes_what_is_connected_and_nothing_that_comes_later() {
+        let fixture = Fixture::new().await;
+        let (_older, older_client) = fixture.connect("bob", "phone", PLENTY).await;
+        let (_tablet, tablet_client) = fixture.connect("bob", "tablet", PLENTY).await;
+        let message = Some("come back later".to_owned());
+        let of_an_admin =
+            Kick { reason: "admin".into(), message, answer_to: None, ..kick(&fixture, u64::MAX) };
+        fixture.deliver(Payload::Kick(of_an_admin));
+        let told = serde_json::json!({"reason": "admin", "reconnect": true, "message": "come back later"});
+        assert_eq!(older_client.events("kicked"), [told]);
+        assert!(!tablet_client.is_kicked());
+        let (_newer, newer_client) = fixture.connect("bob", "phone", PLENTY).await;
+        assert!(!newer_client.is_kicked());
+        assert_eq!(older_client.events("kicked").len(), 1, "each is told once why it goes");
     }
 
     #[tokio::test]

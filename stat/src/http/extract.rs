@@ -11,6 +11,9 @@ use serde::de::DeserializeOwned;
 /// A JSON body of this form.
 pub(super) struct Body<T>(pub T);
 
+/// A JSON body of this form, or none: one without a `content-type` is none.
+pub(super) struct OptionalBody<T>(pub T);
+
 /// The one parameter of the path.
 pub(super) struct Segment<T>(pub T);
 
@@ -23,6 +26,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Json(body) = Json::from_request(request, state).await?;
         Ok(Self(body))
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Option::<Json<T>>::from_request(request, state).await?;
+        Ok(Self(body.map(|Json(body)| body).unwrap_or_default()))
     }
 }
 

@@ -101,6 +101,7 @@ impl Api {
         let manage = Router::new()
             .route("/v1/groups/{group}", group)
             .route("/v1/groups/{group}/members", members)
+            .route("/v1/users/{user}/kick", post(users::kick))
             .route("/v1/users/{user}/ban", put(users::ban).delete(users::unban));
         Router::new()
             .merge(needing(Scope::Read, read))
