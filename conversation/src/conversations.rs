@@ -19,6 +19,7 @@ pub struct Conversations {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) ids: Arc<dyn Ids>,
     pub(crate) announcer: Announcer,
     pub(crate) limits: Limits,
     pub(crate) routes: Arc<Routes>,
@@ -46,9 +47,10 @@ impl Conversations {
         let routes = Arc::new(Routes::new(store.clone()));
         let lanes = Lanes::start(store.clone(), ids.clone(), announcer.clone(), routes.clone(), &limits);
         let gate = judge.map(|judge| Gate::new(judge, lanes.clone(), limits.pending_sends));
-        let rooms = RoomLanes::start(store.clone(), ids, announcer.clone(), &limits);
+        let rooms = RoomLanes::start(store.clone(), ids.clone(), announcer.clone(), &limits);
         let signals = Signals::start(store.clone(), announcer.clone());
-        Self { inner: Arc::new(Inner { store, announcer, limits, routes, lanes, gate, rooms, signals }) }
+        let inner = Inner { store, ids, announcer, limits, routes, lanes, gate, rooms, signals };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Sends a message. It takes its place in the order when this is called, not when the answer is awaited.

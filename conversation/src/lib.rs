@@ -10,6 +10,7 @@
 //! | `lanes.rs` | batches of sends: ids, append, answers, in the order of the calls |
 //! | `gate.rs` | [`Judge`]: who may refuse a message before it is stored |
 //! | `rooms.rs` | messages to rooms: batches of ids, nothing stored |
+//! | `broadcast.rs` | messages to everybody who is connected: an id, nothing stored |
 //! | `signals.rs` | [`SignalRequest`]: typing and the like, nothing stored and nothing waited for |
 //! | `presence.rs` | [`Presence`]: who is online, by the starts of nodes that are in the roster |
 //! | `announce.rs` | [`Announcer`]: tells the nodes, this one without a detour |
@@ -22,6 +23,7 @@
 //! | `refusal.rs` | [`Refusal`]: a code, a sentence, and when to try again |
 
 mod announce;
+mod broadcast;
 mod conversations;
 mod gate;
 mod history;
@@ -47,5 +49,5 @@ pub use overview::{ConversationList, ConversationSummary, OverviewRequest};
 pub use presence::{Presence, PresentDevice};
 pub use refusal::Refusal;
 pub use rooms::RoomSent;
-pub use send::{Pending, SendRequest, Sent};
+pub use send::{BroadcastRequest, Pending, SendRequest, Sent};
 pub use signals::SignalRequest;

@@ -34,6 +34,19 @@ pub struct SendRequest {
     pub members_only: bool,
 }
 
+/// A message that somebody wants to send to everybody who is connected.
+#[derive(Debug, Clone)]
+pub struct BroadcastRequest {
+    /// Who writes it.
+    pub from: User,
+    /// The sender's own id for it; goes with the message, nothing more.
+    pub cid: Option<Arc<str>>,
+    /// The kind; `text` where there is none.
+    pub kind: Option<Arc<str>>,
+    /// Any JSON.
+    pub body: Arc<RawValue>,
+}
+
 /// The message is stored; the answer to `send`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sent {
@@ -97,13 +110,22 @@ pub(crate) fn check(request: &SendRequest, limits: &Limits) -> Result<Conversati
 }
 
 pub(crate) fn check_sizes(request: &SendRequest, limits: &Limits) -> Result<(), Refusal> {
-    let length = request.body.get().len();
+    check_parts(&request.body, request.kind.as_deref(), request.cid.as_deref(), limits)
+}
+
+pub(crate) fn check_parts(
+    body: &RawValue,
+    kind: Option<&str>,
+    cid: Option<&str>,
+    limits: &Limits,
+) -> Result<(), Refusal> {
+    let length = body.get().len();
     if length > limits.body_bytes {
         let message = format!("body: has {length} bytes, at most {} are allowed", limits.body_bytes);
         return Err(Refusal::new(Code::TooLarge, message));
     }
-    bounded("type", request.kind.as_deref(), limits.type_bytes)?;
-    bounded("cid", request.cid.as_deref(), limits.cid_bytes)
+    bounded("type", kind, limits.type_bytes)?;
+    bounded("cid", cid, limits.cid_bytes)
 }
 
 pub(crate) fn bounded(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {

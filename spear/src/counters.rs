@@ -97,7 +97,7 @@ impl Counters {
         self.fell_behind.fetch_add(1, Relaxed);
     }
 
-    /// So many connections had no place for a signal or a room's message.
+    /// So many connections had no place for a signal, a room's message or one to everybody.
     pub(crate) fn missed(&self, connections: u64) {
         self.missed.fetch_add(connections, Relaxed);
     }

@@ -1,4 +1,4 @@
-// What a back end does to those who are connected: kicks; and the scopes of its keys.
+// What a back end does to those who are connected: kicks, messages to everybody; and the scopes of its keys.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -78,4 +78,39 @@ test('of a user with several devices one can be kicked, and without a body nothi
   });
   assert.deepEqual([nobody.status, await nobody.json()], [200, { devices: [] }]);
   assert.equal(bob.disconnected, undefined);
+});
+
+test('a message to everybody reaches every connection on every spear, and is stored nowhere', async () => {
+  const clients = (await Promise.all([pair(), pair(), pair()])).flat();
+  const tablet = await Client.connect(suite.cluster, clients[0].user, { device: 'tablet', avoid: [clients[0].node] });
+  const body = { text: unique('maintenance at ten') };
+  const sent = await call('POST', '/v1/messages', { to: { all: true }, type: 'notice', body });
+  assert.equal(sent.status, 200, JSON.stringify(sent.body));
+  const { id, sent_at } = sent.body;
+  assert.deepEqual(Object.keys(sent.body).sort(), ['id', 'sent_at']);
+  const fits = (message) => message.id === id;
+  for (const client of [...clients, tablet]) {
+    const message = await client.event('message', fits);
+    assert.deepEqual(message, { conversation: 'all', id, from: 'system', to: { all: true }, type: 'notice', body, sent_at });
+  }
+  const later = await Client.connect(suite.cluster, unique('later'));
+  await later.sendTo(later.user, 'something');
+  const again = await Client.connect(suite.cluster, clients[1].user);
+  await again.sendTo(again.user, 'something');
+  for (const client of [later, again]) assert.equal(client.messages.some(fits), false, 'it is not given again');
+  const each = [...clients, tablet].map((client) => client.messages.filter(fits).length);
+  assert.deepEqual(each, each.map(() => 1));
+});
+
+test('messages to everybody arrive in the order in which they were answered', async () => {
+  const clients = await pair();
+  const type = unique('order');
+  for (let number = 0; number < 20; number += 1) {
+    assert.equal((await call('POST', '/v1/messages', { to: { all: true }, type, body: number })).status, 200);
+  }
+  for (const client of clients) {
+    const got = () => client.messages.filter((message) => message.type === type).map((message) => message.body);
+    await until(() => got().length >= 20, 10_000, `${client.user} has all, got ${got()}`);
+    assert.deepEqual(got(), Array.from({ length: 20 }, (_, number) => number));
+  }
 });

@@ -47,6 +47,8 @@ pub enum Payload {
     Changed(ChangeHint),
     /// Connections of these users have begun or ended: whoever watches them looks again.
     Presence(Vec<User>),
+    /// A message to everybody who is connected.
+    Broadcast(BroadcastHint),
 }
 
 /// A message was stored.
@@ -88,10 +90,10 @@ pub struct Kick {
     pub below_epoch: u64,
     /// The `reason` of the `kicked` event.
     pub reason: String,
-    /// Who is told once they have ended: see [`Released`].
-    pub answer_to: Option<NodeRef>,
     /// The `message` of the `kicked` event, for people; `None` where there is none to say. Never empty.
     pub message: Option<String>,
+    /// Who is told once they have ended: see [`Released`].
+    pub answer_to: Option<NodeRef>,
 }
 
 /// The answer to a [`Kick`]: here the device has no connection below this epoch any more, and what they had confirmed was
@@ -138,6 +140,15 @@ pub struct SignalHint {
     /// The session that sent it: that connection does not get it.
     pub origin_session: u64,
     /// The payload of the `signal` event, encoded once and shared.
+    pub json: Bytes,
+}
+
+/// A message to everybody who is connected. Stored nowhere: this is all there is of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BroadcastHint {
+    /// When it was sent, milliseconds since the Unix epoch.
+    pub sent_at: i64,
+    /// The payload of the `message` event, encoded once and shared.
     pub json: Bytes,
 }
 
@@ -215,6 +226,7 @@ impl Hint {
                 device: kick.device.to_string(),
                 below_epoch: kick.below_epoch,
                 reason: kick.reason,
+                message: kick.message.unwrap_or_default(),
                 answer_node: kick.answer_to.as_ref().map(|node| node.id.to_string()).unwrap_or_default(),
                 answer_incarnation: kick.answer_to.map_or(0, |node| node.incarnation.0),
             }),
@@ -226,7 +238,6 @@ impl Hint {
             Payload::Probe(number) => envelope::Payload::Probe(proto::Probe { number }),
             Payload::RoomMessage(message) => envelope::Payload::RoomMessage(proto::RoomMessage {
                 room: message.room.to_string(),
-                message: kick.message.unwrap_or_default(),
                 origin_session: message.origin_session,
                 json: message.json,
                 sent_at: message.sent_at,
@@ -254,6 +265,9 @@ impl Hint {
             Payload::Presence(users) => {
                 let users = users.iter().map(ToString::to_string).collect();
                 envelope::Payload::Presence(proto::Presence { users })
+            }
+            Payload::Broadcast(BroadcastHint { json, sent_at }) => {
+                envelope::Payload::Broadcast(proto::Broadcast { json, sent_at })
             }
         };
         let envelope = proto::Envelope {
@@ -296,6 +310,7 @@ impl Hint {
                 device: field("device", kick.device.parse())?,
                 below_epoch: kick.below_epoch,
                 reason: kick.reason,
+                message: Some(kick.message).filter(|message| !message.is_empty()),
                 answer_to: (!kick.answer_node.is_empty()).then(|| NodeRef {
                     id: kick.answer_node.into(),
                     incarnation: Incarnation(kick.answer_incarnation),
@@ -310,7 +325,6 @@ impl Hint {
             envelope::Payload::RoomMessage(message) => Payload::RoomMessage(RoomMessageHint {
                 room: field("room", message.room.parse())?,
                 origin_session: message.origin_session,
-                message: Some(kick.message).filter(|message| !message.is_empty()),
                 sent_at: message.sent_at,
                 json: message.json,
             }),
@@ -328,6 +342,9 @@ impl Hint {
                 origin_session: signal.origin_session,
                 json: signal.json,
             }),
+            envelope::Payload::Broadcast(proto::Broadcast { json, sent_at }) => {
+                Payload::Broadcast(BroadcastHint { sent_at, json })
+            }
             envelope::Payload::Changed(changed) => {
                 Payload::Changed(decode_change(changed, envelope.version)?)
             }
@@ -421,6 +438,7 @@ mod tests {
                 device: Device::default(),
                 below_epoch: 2,
                 reason: "replaced".into(),
+                message: None,
                 answer_to: Some(NodeRef { id: "spear-2".into(), incarnation: Incarnation(3) }),
             }),
             Payload::Kick(Kick {
@@ -428,6 +446,7 @@ mod tests {
                 device: Device::default(),
                 below_epoch: u64::MAX,
                 reason: "admin".into(),
+                message: Some("come back later".into()),
                 answer_to: None,
             }),
             Payload::Released(Released { user: name("a"), device: Device::default(), epoch: 2 }),
@@ -438,7 +457,6 @@ mod tests {
                 sent_at: 12,
                 json: Bytes::from_static(b"{}"),
             }),
-                message: None,
             Payload::RoomMembers(RoomCounts {
                 node: NodeRef { id: "spear-2".into(), incarnation: Incarnation(3) },
                 number: 4,
@@ -446,7 +464,6 @@ mod tests {
             }),
             signal(Destination::User(name("b"))),
             signal(Destination::Group("team".parse().expect("a name"))),
-                message: Some("come back later".into()),
             signal(Destination::Room("lobby".parse().expect("a name"))),
             Payload::Changed(ChangeHint {
                 conversation: Conversation::direct(name("b"), name("a")),
@@ -466,6 +483,7 @@ mod tests {
                 audience: Some(name("a")),
                 change: Change::Read { user: name("a"), read_seq: 4 },
             }),
+            Payload::Broadcast(BroadcastHint { sent_at: 12, json: Bytes::from_static(b"{}") }),
         ];
         for payload in payloads.into_iter().chain([Payload::Presence(vec![name("a"), name("b:1")])]) {
             let sent = hint(payload);

@@ -5,7 +5,7 @@
 //! | `name.rs` | `User`, `Group`, `Room`, `Device`: checked names |
 //! | `conversation.rs` | `Conversation`: `u:<a>:<b>` and `g:<group>` |
 //! | `message_id.rs` | `MessageId`: a 64-bit snowflake, a decimal string in JSON |
-//! | `message.rs` | `Message`, `RoomMessage`: what is stored and what a client is given |
+//! | `message.rs` | `Message`, `RoomMessage`, `Broadcast`: what is stored and what a client is given |
 //! | `node.rs` | `Role`, `NodeRef`, `NodeRecord`: who takes part in the cluster |
 //! | `change.rs` | `Change`: what happened to a conversation beside new messages |
 //! | `code.rs` | `Code`: why something was refused, for clients and back ends |
@@ -29,10 +29,10 @@ pub use change::Change;
 pub use code::Code;
 pub use conversation::{Conversation, ConversationError};
 pub use hint::{
-    ChangeHint, Hint, HintError, Kick, MembershipChange, MessageHint, Payload, Released, RoomCounts,
-    RoomMessageHint, SignalHint,
+    BroadcastHint, ChangeHint, Hint, HintError, Kick, MembershipChange, MessageHint, Payload, Released,
+    RoomCounts, RoomMessageHint, SignalHint,
 };
-pub use message::{Destination, Message, RoomMessage};
+pub use message::{Broadcast, Destination, Message, RoomMessage};
 pub use message_id::MessageId;
 pub use name::{Device, Group, NameError, Room, User};
 pub use node::{Incarnation, NodeRecord, NodeRef, NodeState, Role, UnknownRole};

@@ -80,6 +80,50 @@ pub struct RoomMessage {
     pub sent_at: i64,
 }
 
+/// A message to everybody who is connected as it is sent: the payload of the `message` event, with `conversation: "all"` and
+/// `to: {"all": true}`. It is stored nowhere and has no `seq`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(into = "BroadcastEvent")]
+pub struct Broadcast {
+    /// Unique in the cluster.
+    pub id: MessageId,
+    /// The sender's own id for it, if one was given.
+    pub cid: Option<Arc<str>>,
+    /// Who wrote it.
+    pub from: User,
+    /// The kind of message.
+    pub kind: Arc<str>,
+    /// Any JSON, as the sender wrote it.
+    pub body: Arc<RawValue>,
+    /// Milliseconds since the Unix epoch.
+    pub sent_at: i64,
+}
+
+#[derive(Serialize)]
+struct BroadcastEvent {
+    conversation: &'static str,
+    id: MessageId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<Arc<str>>,
+    from: User,
+    to: ToAll,
+    #[serde(rename = "type")]
+    kind: Arc<str>,
+    body: Arc<RawValue>,
+    sent_at: i64,
+}
+
+#[derive(Serialize)]
+struct ToAll {
+    all: bool,
+}
+
+impl From<Broadcast> for BroadcastEvent {
+    fn from(Broadcast { id, cid, from, kind, body, sent_at }: Broadcast) -> Self {
+        Self { conversation: "all", id, cid, from, to: ToAll { all: true }, kind, body, sent_at }
+    }
+}
+
 fn of_room<S: Serializer>(room: &Room, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("r:{room}"))
 }

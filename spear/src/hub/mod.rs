@@ -11,6 +11,7 @@
 //! | `groups.rs` | groups with a local member, and changes of their members |
 //! | `rooms/` | rooms: who is in them here, and which other nodes hold members |
 //! | `watches/` | who watches whose presence |
+//! | `broadcast.rs` | what goes to everybody here, some at a time |
 //! | `signals.rs` | what is not stored, to whoever is here now |
 //! | `interest.rs` | tells the store which groups this node wants hints of |
 //! | `sweep.rs` | compares everything local with the store |
@@ -18,6 +19,7 @@
 //! | `assertion.rs` | tells the store again what it may have forgotten |
 
 mod assertion;
+mod broadcast;
 mod catch_up;
 mod changes;
 #[cfg(test)]
@@ -58,6 +60,7 @@ use crate::{
     counters::Counters,
     rate::{Rate, Tally},
 };
+use broadcast::Broadcasts;
 use interest::Interest;
 use rooms::Rooms;
 use sequencer::{Handed, Offered};
@@ -92,6 +95,7 @@ pub(crate) struct Hub {
     /// Connections whose end the store could not be told; bounded in `assertion.rs`.
     unended: Mutex<Vec<Disconnect>>,
     takeovers: Mutex<Takeovers>,
+    broadcasts: Broadcasts,
     /// Tells other nodes; what is for this one does not go through it.
     announcer: Announcer,
     /// Asks for a comparison with the store now.
@@ -135,6 +139,7 @@ impl Hub {
             asserted: Mutex::default(),
             unended: Mutex::default(),
             takeovers: Mutex::default(),
+            broadcasts: Broadcasts::default(),
             announcer,
             suspicion: Notify::new(),
             span: Span::current(),
@@ -344,6 +349,7 @@ impl Hub {
             Payload::RoomMembers(counts) => self.rooms.learn(counts),
             Payload::Signal(hint) => self.signal(&hint),
             Payload::Changed(hint) => self.changed(&hint),
+            Payload::Broadcast(hint) => self.broadcast(hint),
             Payload::Released(released) => self.released(released),
             Payload::Presence(users) => self.watches.look_at(&users),
             // The probe is counted where it arrives from the relay.

@@ -1,20 +1,22 @@
-//! `/v1/messages` sends, to rooms too; `/v1/conversations/{conversation}/messages` reads.
+//! `/v1/messages` sends, to rooms and to everybody too; `/v1/conversations/{conversation}/messages` reads.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use boot::Problem;
-use conversation::{HistoryPage, HistoryRequest, Reader, RoomSent, SendRequest, Sent};
+use conversation::{BroadcastRequest, HistoryPage, HistoryRequest, Reader, RoomSent, SendRequest, Sent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::Author;
-use wire::{Code, Conversation, Destination, User};
+use wire::{Code, Conversation, Destination, Group, Role, Room, User};
 
 use super::{
     Api,
     extract::{Body, Params, Segment},
+    keys::Caller,
     refused,
 };
+use crate::api_key::Scope;
 
 /// The user in whose name a back end writes that names none. It needs not be a member of a group.
 const SYSTEM: &str = "system";
@@ -23,11 +25,25 @@ const SYSTEM: &str = "system";
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
     from: Option<User>,
-    to: Destination,
+    to: To,
     #[serde(rename = "type")]
     kind: Option<Arc<str>>,
     body: Box<RawValue>,
     cid: Option<Arc<str>>,
+}
+
+/// Where a back end sends: `{"user": …}`, `{"group": …}`, `{"room": …}` or `{"all": true}`.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum To {
+    /// One user.
+    User(User),
+    /// All members of a group.
+    Group(Group),
+    /// Everybody who is in a room now; nothing is stored.
+    Room(Room),
+    /// Everybody who is connected now; nothing is stored. `true`.
+    All(bool),
 }
 
 #[derive(Deserialize)]
@@ -48,17 +64,34 @@ pub(super) enum Answer {
 
 pub(super) async fn send(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Body(message): Body<Message>,
 ) -> Result<Json<Answer>, Problem> {
     let from = match message.from {
         Some(from) => from,
         None => User::new(SYSTEM).map_err(|error| Problem::new(Code::BadRequest, format!("from {error}")))?,
     };
+    let to = match message.to {
+        To::User(user) => Destination::User(user),
+        To::Group(group) => Destination::Group(group),
+        To::Room(room) => Destination::Room(room),
+        To::All(true) => {
+            // Whoever may send cannot reach everybody for that alone.
+            caller.may(Scope::Manage)?;
+            let (cid, kind, body) = (message.cid, message.kind, message.body.into());
+            let request = BroadcastRequest { from, cid, kind, body };
+            let snapshot = api.inner.observed.snapshot();
+            let spears = snapshot.of_role(Role::Spear).map(|spear| spear.node_ref());
+            let sent = api.inner.conversations.broadcast(request, spears).await;
+            return sent.map(|sent| Json(Answer::Live(sent))).map_err(refused);
+        }
+        To::All(false) => return Err(Problem::new(Code::BadRequest, "to.all: expected true")),
+    };
     let request = SendRequest {
         members_only: from.as_str() != SYSTEM,
         from,
         author: Author { device: None, epoch: 0, session: 0 },
-        to: message.to,
+        to,
         cid: message.cid,
         kind: message.kind,
         body: message.body.into(),

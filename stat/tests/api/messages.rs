@@ -1,8 +1,10 @@
 //! Sending as a back end, and reading history.
 
 use serde_json::{Value, json};
+use stat::Scope;
+use wire::{BroadcastHint, Hint, Payload, Role};
 
-use crate::support::World;
+use crate::support::{SCOPED, World, eventually};
 
 #[tokio::test]
 async fn a_message_is_stored_once_for_each_cid_and_can_be_read() {
@@ -59,6 +61,36 @@ async fn a_message_to_a_room_is_handed_over_and_not_stored() {
     assert!(sent["id"].is_string() && sent["sent_at"].is_i64(), "{sent}");
     assert_eq!(sent.as_object().expect("an object").len(), 2, "{sent}");
     assert_eq!(api.get("/v1/conversations/r:lobby/messages").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_message_to_everybody_is_handed_to_every_spear_and_needs_two_scopes() {
+    let world = World::start(1).await;
+    let registered = world.register(Role::Spear, "spear-1").await;
+    let api = world.api(0);
+    eventually("the spear is shown", async || (api.get("/v1/nodes/spear-1").await.0 == 200).then_some(()))
+        .await;
+    let mut heard = world.cluster.relay.subscribe("spear-1").await.expect("a subscription");
+    let message = json!({"to": {"all": true}, "type": "notice", "body": {"a": 1}, "cid": "c"});
+    let (status, sent) = api.post("/v1/messages", message.clone()).await;
+    assert_eq!(status, 200, "{sent}");
+    assert_eq!(sent.as_object().expect("an object").len(), 2, "{sent}");
+
+    let hint = heard.hints.recv().await.expect("a hint");
+    let hint = Hint::decode(hint).expect("our own bytes");
+    assert_eq!(hint.target_incarnation, registered.record.incarnation);
+    let Payload::Broadcast(BroadcastHint { sent_at, json }) = hint.payload else { panic!("{hint:?}") };
+    let event: Value = serde_json::from_slice(&json).expect("JSON");
+    let expected = json!({
+        "conversation": "all", "id": sent["id"], "cid": "c", "from": "system", "to": {"all": true}, "type": "notice",
+        "body": {"a": 1}, "sent_at": sent["sent_at"],
+    });
+    assert_eq!((&event, &json!(sent_at)), (&expected, &sent["sent_at"]));
+
+    for (scope, key) in SCOPED.into_iter().filter(|(scope, _)| *scope != Scope::Read) {
+        let (status, problem) = world.api_with(0, key).post("/v1/messages", message.clone()).await;
+        assert_eq!((status, &problem["code"]), (403, &json!("forbidden")), "{scope:?}");
+    }
 }
 
 #[tokio::test]

@@ -104,7 +104,8 @@ async fn what_is_not_understood_is_refused_as_a_problem() {
         api.get("/v1/conversations/u:b:a/messages").await,
         api.get("/v1/nodes/stat-1/history?window=5").await,
         api.post("/v1/messages", message(json!({"colour": "red"}))).await,
-        api.post("/v1/messages", message(json!({"to": {"all": true}}))).await,
+        api.post("/v1/messages", message(json!({"to": {"all": false}}))).await,
+        api.post("/v1/messages", message(json!({"to": {"all": true, "user": "a"}}))).await,
         api.post("/v1/messages", message(json!({"to": {"room": "a b"}}))).await,
         api.post("/v1/messages", message(json!({"cid": "x".repeat(65)}))).await,
     ];
