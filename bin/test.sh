@@ -8,7 +8,7 @@ bin/test.sh [--allow-missing] [--quick]
 
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
-client, earlier ones of it and python-socketio, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
+client, earlier ones of it and python-socketio, schemathesis against the business API, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
 for every node). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
 redis-sentinel, nginx and python3-venv where it may.
 
@@ -85,7 +85,7 @@ fi
 python=true
 if ! has_venv; then
   python=false
-  skip "the tests with python-socketio" "Debian's package python3-venv is not installed"
+  skip "the tests with python-socketio and schemathesis" "Debian's package python3-venv is not installed"
 fi
 servers=true
 for package in zookeeper redis-server redis-sentinel nginx openssl; do
@@ -151,7 +151,10 @@ node_tests() { # PROFILE SUITE...
 }
 both=()
 for suite in tests/e2e/*.test.mjs; do
-  if $python || [ "$suite" != tests/e2e/python_client.test.mjs ]; then both+=("$suite"); fi
+  case $suite in
+    */python_client.test.mjs | */openapi.test.mjs) $python || continue ;;
+  esac
+  both+=("$suite")
 done
 $quick || both+=(tests/fault/*.test.mjs tests/workload/*.test.mjs)
 if $browser; then both+=(tests/browser/*.test.mjs); fi

@@ -39,13 +39,15 @@ struct Sample {
 }
 
 /// A node's counters over time, a column for each, as charts want them.
-#[derive(Debug, Default, Serialize, PartialEq)]
+#[derive(Debug, Default, Serialize, PartialEq, utoipa::ToSchema)]
 pub(crate) struct Columns {
     /// When each sample was reported, by the node's clock; ascending.
     pub at: Vec<i64>,
     /// Which start of the node each sample is of.
+    #[schema(value_type = Vec<u64>)]
     pub incarnation: Vec<Incarnation>,
     /// The values; `null` where the node did not report that counter then.
+    #[schema(value_type = BTreeMap<String, Vec<Option<f64>>>)]
     pub counters: BTreeMap<Arc<str>, Vec<Option<f64>>>,
 }
 

@@ -90,6 +90,8 @@ pub async fn run(
     let conversations = conversations(&settings, &node, &cluster, ids.clone())?;
     let api = Api::new(&settings, &cluster, node.labels(), conversations, observed.clone());
 
+    let router = api.clone().router()?;
+
     let stop = shutdown.token();
     let _background_ends_with_this = stop.clone().drop_guard();
     boot::spawn(observed.clone().follow(cluster.store.clone(), store_condition, stop.clone()));
@@ -116,7 +118,7 @@ pub async fn run(
 
     tracing::info!(grpc = record.port, http = record.public_url, "listening");
     let serving = async {
-        let requests = serve_http(requests_in, api.router(), shutdown.clone());
+        let requests = serve_http(requests_in, router, shutdown.clone());
         tokio::try_join!(
             async { requests.await.context("the HTTP API ended") },
             serve_grpc(reports_in, intake, &cluster, shutdown.clone()),

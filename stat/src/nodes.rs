@@ -8,13 +8,14 @@ use std::{
 use roster::Snapshot;
 use serde::Serialize;
 use store::Report;
+use utoipa::ToSchema;
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
 /// How long a node that left the roster is still shown as lost after its last report.
 pub(crate) const LOST_FOR_MS: i64 = 3_600_000;
 
 /// Whether a node takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     /// In the roster, takes new work.
@@ -26,9 +27,12 @@ pub(crate) enum State {
 }
 
 /// One node. Of a lost one, what only the roster knew is there if this stat node had seen it, else `null`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Node {
+    #[schema(value_type = String)]
     pub id: Arc<str>,
+    /// `ticket`, `spear`, `idgen`, `stat` or `minions-ui`.
+    #[schema(value_type = String)]
     pub role: Role,
     pub state: State,
     pub host: Option<String>,
@@ -39,6 +43,8 @@ pub(crate) struct Node {
     pub started_at: Option<i64>,
     pub uptime_ms: Option<i64>,
     pub weight: Option<u32>,
+    /// Which start of the node this is; later ones are higher.
+    #[schema(value_type = u64)]
     pub incarnation: Incarnation,
     /// `null` until this start of the node has reported.
     pub reported_at: Option<i64>,

@@ -3,6 +3,7 @@
 use roster::Snapshot;
 use serde::Serialize;
 use store::Report;
+use utoipa::ToSchema;
 use wire::Role;
 
 use crate::history::History;
@@ -11,7 +12,7 @@ use crate::history::History;
 const RATE_WINDOW_MS: i64 = 5_000;
 
 /// Sums of what the live spears reported last. A user, group or room on two spears counts on each.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Totals {
     pub users_online: u64,
     pub connections: u64,
@@ -39,7 +40,7 @@ pub(crate) struct StoreTotals {
 }
 
 /// End-to-end latency; `null` where no spear measured any.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Latency {
     /// The mean of the spears' medians, weighted by their deliveries a second.
     pub p50: Option<f64>,

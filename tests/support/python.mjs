@@ -28,7 +28,7 @@ async function make(wanted) {
     await run('python3', ['-m', 'venv', PLACE], { timeout: INSTALL_MS });
     await run(join(PLACE, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', '-r', REQUIREMENTS], { timeout: INSTALL_MS });
   } catch (error) {
-    throw new Error(`python-socketio cannot be installed (Debian's package python3-venv is needed): ${error.stderr || error.message}`);
+    throw new Error(`python-socketio and schemathesis cannot be installed (Debian's package python3-venv is needed): ${error.stderr || error.message}`);
   }
   writeFileSync(STAMP, wanted);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use boot::Problem;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use wire::{Code, Role};
 
 use super::{
@@ -19,31 +20,49 @@ const WINDOW_DEFAULT_MS: i64 = 300_000;
 /// The most samples in one answer; a longer window is thinned evenly.
 const HISTORY_POINTS: usize = 600;
 
-#[derive(Serialize)]
+/// Every node of every role.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Cluster {
+    /// By role and id.
     nodes: Vec<Node>,
 }
 
-/// `window` is a number with its unit: `90s`, `15m`, `1h`.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct HistoryParams {
+    /// How far back: a number with its unit, like `90s`, `15m` or `1h`; `5m` where there is none.
+    #[param(pattern = "^[1-9][0-9]{0,8}[smh]$", nullable = false)]
     window: Option<String>,
 }
 
-#[derive(Serialize)]
+/// One node's counters over time.
+#[derive(Serialize, ToSchema)]
 pub(super) struct NodeHistory {
+    #[schema(value_type = String)]
     id: Arc<str>,
+    #[schema(value_type = String)]
     role: Role,
+    /// The window of the answer: what was asked for, or as much as is kept.
     window_ms: i64,
     #[serde(flatten)]
     columns: Columns,
 }
 
+/// Every node of every role
+///
+/// With its state, addresses and version, and the counters that it reported last.
+#[utoipa::path(get, path = "/v1/cluster", tag = "cluster", responses((status = 200, description = "All of them.", body = Cluster)))]
 pub(super) async fn cluster(State(api): State<Api>) -> Json<Cluster> {
     Json(Cluster { nodes: api.inner.observed.nodes() })
 }
 
+/// One node
+#[utoipa::path(
+    get, path = "/v1/nodes/{id}", tag = "cluster",
+    params(("id" = String, Path, description = "The node's id.", example = "spear-1")),
+    responses((status = 200, description = "It.", body = Node), (status = 404, description = "There is no such node."))
+)]
 pub(super) async fn node(
     State(api): State<Api>,
     Segment(id): Segment<String>,
@@ -51,6 +70,14 @@ pub(super) async fn node(
     api.node(&id).map(Json)
 }
 
+/// One node's counters over time
+///
+/// A column each, as charts take them; at most 600 samples, a longer window is thinned evenly.
+#[utoipa::path(
+    get, path = "/v1/nodes/{id}/history", tag = "cluster", operation_id = "node_history",
+    params(("id" = String, Path, description = "The node's id.", example = "spear-1"), HistoryParams),
+    responses((status = 200, description = "Its samples.", body = NodeHistory), (status = 404, description = "There is no such node."))
+)]
 pub(super) async fn history(
     State(api): State<Api>,
     Segment(id): Segment<String>,
@@ -68,6 +95,8 @@ pub(super) async fn history(
     Ok(Json(NodeHistory { id: node.id, role: node.role, window_ms, columns }))
 }
 
+/// Sums over all live spears
+#[utoipa::path(get, path = "/v1/totals", tag = "cluster", responses((status = 200, description = "The sums.", body = Totals)))]
 pub(super) async fn totals(State(api): State<Api>) -> Json<Totals> {
     Json(api.inner.observed.totals())
 }
@@ -86,8 +115,12 @@ fn parse_window(text: &str) -> Option<i64> {
         'h' => 3_600_000,
         _ => return None,
     };
-    let number: u32 = text[..text.len() - 1].parse().ok().filter(|&number| number > 0)?;
-    i64::from(number).checked_mul(unit_ms)
+    let digits = &text[..text.len() - 1];
+    // As `/openapi.json` says it.
+    if digits.len() > 9 || digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<i64>().ok()?.checked_mul(unit_ms)
 }
 
 #[cfg(test)]
@@ -99,7 +132,7 @@ mod tests {
         assert_eq!(parse_window("90s"), Some(90_000));
         assert_eq!(parse_window("15m"), Some(900_000));
         assert_eq!(parse_window("1h"), Some(3_600_000));
-        for text in ["", "s", "0s", "-1s", "15", "15 m", "1d", "1é", "99999999999h"] {
+        for text in ["", "s", "0s", "-1s", "15", "15 m", "+1s", "01s", "1d", "1é", "99999999999h"] {
             assert_eq!(parse_window(text), None, "{text}");
         }
     }

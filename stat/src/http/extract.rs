@@ -1,17 +1,69 @@
 //! Bodies, paths and queries; what does not fit is refused as problem+json.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
 use boot::Problem;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+/// The greatest whole number that every client can hold.
+const WHOLE_MAX: u64 = (1 << 53) - 1;
+
+/// A whole number, 0 to 2^53 - 1.
+#[derive(Clone, Copy)]
+pub(super) struct Whole(pub u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        if number > WHOLE_MAX {
+            return Err(D::Error::custom(format!("expected a whole number, at most {WHOLE_MAX}")));
+        }
+        Ok(Self(number))
+    }
+}
+
+impl Whole {
+    /// As a count of entries.
+    pub(super) fn count(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A value that stands as a JSON object; by itself serde takes a list of a struct's fields, too.
+struct Object<T>(T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyObject<T>(PhantomData<T>);
+
+        impl<'de, T: DeserializeOwned> Visitor<'de> for OnlyObject<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(OnlyObject(PhantomData)).map(Self)
+    }
+}
 
 /// A JSON body of this form.
 pub(super) struct Body<T>(pub T);
 
-/// A JSON body of this form, or none: one without a `content-type` is none.
+/// A JSON body of this form, or none: one without a `content-type` is none, and so is `null`.
 pub(super) struct OptionalBody<T>(pub T);
 
 /// The one parameter of the path.
@@ -24,7 +76,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Json(body) = Json::from_request(request, state).await?;
+        let Json(Object(body)) = Json::from_request(request, state).await?;
         Ok(Self(body))
     }
 }
@@ -33,8 +85,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Option::<Json<T>>::from_request(request, state).await?;
-        Ok(Self(body.map(|Json(body)| body).unwrap_or_default()))
+        let body = Option::<Json<Option<Object<T>>>>::from_request(request, state).await?;
+        Ok(Self(body.and_then(|Json(body)| body).map(|Object(body)| body).unwrap_or_default()))
     }
 }
 

@@ -10,9 +10,10 @@ use roster::Snapshot;
 use serde::Serialize;
 use store::{Store, StoreError};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use utoipa::ToSchema;
 use wire::{Code, Conversation, Group, Role, User};
 
-use super::{Api, extract::Segment, refused};
+use super::{Api, extract::Segment, refused, schemas::GroupName};
 
 /// How many pages of members this node looks up at once, for all requests together: a store that is asked for the presence of
 /// a thousand users has messages waiting behind it for some milliseconds.
@@ -20,8 +21,10 @@ pub(super) const LOOK_UPS: usize = 2;
 
 const MINUTE_MS: u64 = 60_000;
 
-#[derive(Serialize)]
+/// What is counted of a group.
+#[derive(Serialize, ToSchema)]
 pub(super) struct GroupStats {
+    #[schema(value_type = GroupName)]
     group: Group,
     members: u64,
     /// Members with a device on a spear that is in the roster.
@@ -30,7 +33,17 @@ pub(super) struct GroupStats {
     messages_per_minute: u64,
 }
 
-/// Members who come or go meanwhile may count or not; never are more online than there are.
+/// Counts members, those online and the messages of a minute
+///
+/// Counted when it is asked for. Members who come or go meanwhile may count or not; never are more online than there are.
+#[utoipa::path(
+    get, path = "/v1/groups/{group}/stats", tag = "groups", operation_id = "group_stats",
+    params(("group" = inline(GroupName), Path, description = "The group's name.")),
+    responses(
+        (status = 200, description = "The counts.", body = GroupStats),
+        (status = 404, description = "There is no such group."),
+    )
+)]
 pub(super) async fn stats(
     State(api): State<Api>,
     Segment(group): Segment<Group>,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, Uri, header},
     middleware::Next,
@@ -34,30 +35,28 @@ pub(super) struct Caller {
     scopes: Arc<[Scope]>,
 }
 
-/// Lets a request with a good API key through; handlers find the [`Caller`] in it, and so does who counts the answer.
-pub(super) async fn check(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
+/// Lets a request through that came with a key of this scope. Handlers find the [`Caller`] in it, and so does who counts the
+/// answer.
+pub(super) async fn check(
+    State(scope): State<Scope>,
+    Extension(keys): Extension<Keys>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    match keys.check(request.headers(), peer) {
-        Ok(caller) => {
+    let caller = match keys.check(request.headers(), peer) {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    let mut response = match caller.may(scope) {
+        Ok(()) => {
             request.extensions_mut().insert(caller.clone());
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(caller);
-            response
+            next.run(request).await
         }
         Err(problem) => problem.into_response(),
-    }
-}
-
-/// Lets a request through that was let in with a key of this scope.
-pub(super) async fn check_scope(State(scope): State<Scope>, request: Request, next: Next) -> Response {
-    let allowed = match request.extensions().get::<Caller>() {
-        Some(caller) => caller.may(scope),
-        None => Err(Problem::internal()),
     };
-    match allowed {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
+    response.extensions_mut().insert(caller);
+    response
 }
 
 impl Caller {

@@ -8,27 +8,43 @@ use conversation::{BroadcastRequest, HistoryPage, HistoryRequest, Reader, RoomSe
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::Author;
+use utoipa::{IntoParams, ToSchema};
 use wire::{Code, Conversation, Destination, Group, Role, Room, User};
 
 use super::{
     Api,
-    extract::{Body, Params, Segment},
+    extract::{Body, Params, Segment, Whole},
     keys::Caller,
     refused,
+    schemas::{self, ConversationName, SentMessage, Target, UserName},
 };
 use crate::api_key::Scope;
 
 /// The user in whose name a back end writes that names none. It needs not be a member of a group.
 const SYSTEM: &str = "system";
 
-#[derive(Deserialize)]
+/// A message to be sent.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(
+    as = NewMessage,
+    example = json!({"from": "alice", "to": {"user": "bob"}, "type": "text", "body": {"text": "hello"}, "cid": "order-17"}),
+)]
 pub(super) struct Message {
+    /// In whose name; the system's, as the user `system`, where there is none.
+    #[schema(value_type = Option<UserName>)]
     from: Option<User>,
+    #[schema(value_type = Target)]
     to: To,
+    /// 1 to 64 bytes, for your use; `text` where there is none.
     #[serde(rename = "type")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
     kind: Option<Arc<str>>,
+    /// Any JSON, at most 64 KiB by default.
+    #[schema(value_type = Value)]
     body: Box<RawValue>,
+    /// Your own id for it, 1 to 64 bytes: the same one by the same user in the same conversation within 24 hours is stored once.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
     cid: Option<Arc<str>>,
 }
 
@@ -46,12 +62,19 @@ pub(super) enum To {
     All(bool),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageParams {
-    after: Option<u64>,
-    before: Option<u64>,
-    limit: Option<usize>,
+    /// Only `seq` above this; then the page begins at the oldest message.
+    #[param(value_type = u64, required = false, minimum = 0, maximum = 9007199254740991_u64)]
+    after: Option<Whole>,
+    /// Only `seq` below this.
+    #[param(value_type = u64, required = false, minimum = 0, maximum = 9007199254740991_u64)]
+    before: Option<Whole>,
+    /// At most so many; the setting's bound (200) where there is none, or where it is more.
+    #[param(value_type = u64, required = false, minimum = 0, maximum = 9007199254740991_u64)]
+    limit: Option<Whole>,
 }
 
 /// What was sent; what goes to a room is stored nowhere and has no `seq`.
@@ -62,6 +85,19 @@ pub(super) enum Answer {
     Live(RoomSent),
 }
 
+/// Sends a message
+///
+/// As a user or as the system, to a user, a group, a room, or everybody. Answers once it is stored.
+/// Send it with a `cid` and repeat until it is answered: it is stored once.
+#[utoipa::path(
+    post, path = "/v1/messages", tag = "messages", operation_id = "send",
+    request_body = Message,
+    responses(
+        (status = 200, description = "It is stored; or, where nothing is stored, on its way.", body = SentMessage),
+        (status = 403, description = "The key does not have the scope (`to.all` needs `manage` as well), or `from` is not a member of the group."),
+        (status = 404, description = "There is no such group."),
+    )
+)]
 pub(super) async fn send(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
@@ -105,12 +141,26 @@ pub(super) async fn send(
     sent.map(Json).map_err(refused)
 }
 
+/// Reads a conversation, by pages
+///
+/// Of the newest messages, or with `after` from there on.
+#[utoipa::path(
+    get, path = "/v1/conversations/{conversation}/messages", tag = "messages", operation_id = "conversation_history",
+    params(("conversation" = inline(ConversationName), Path, description = "Which."), PageParams),
+    responses(
+        (status = 200, description = "A page.", body = schemas::HistoryPage),
+    )
+)]
 pub(super) async fn history(
     State(api): State<Api>,
     Segment(conversation): Segment<Conversation>,
     Params(params): Params<PageParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
-    let request =
-        HistoryRequest { conversation, after: params.after, before: params.before, limit: params.limit };
+    let request = HistoryRequest {
+        conversation,
+        after: params.after.map(|Whole(seq)| seq),
+        before: params.before.map(|Whole(seq)| seq),
+        limit: params.limit.map(Whole::count),
+    };
     api.inner.conversations.history(&Reader::BackEnd, request).await.map(Json).map_err(refused)
 }

@@ -9,6 +9,8 @@
 //! | `groups.rs`, `group_stats.rs` | `/v1/groups/…` |
 //! | `messages.rs` | `/v1/messages`, `/v1/conversations/…` |
 //! | `users.rs` | `/v1/users/…` |
+//! | `openapi.rs` | `/openapi.json`, made of what is routed |
+//! | `schemas.rs` | what other crates put into bodies, as that document describes it |
 
 mod cluster;
 mod extract;
@@ -17,22 +19,20 @@ mod group_stats;
 mod groups;
 mod keys;
 mod messages;
+mod openapi;
+mod schemas;
 mod users;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    routing::{get, post, put},
-};
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use boot::{Cluster, Problem};
 use conversation::{Conversations, Refusal};
 use metrics::Label;
 use store::Store;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{gate::Gate, keys::Keys};
 use crate::{api_key::Scope, observed::Observed, settings::Settings};
@@ -84,42 +84,53 @@ impl Api {
     }
 
     /// Every path of the API. To be served with the peer's address as connection info.
-    pub(crate) fn router(self) -> Router {
-        let group = put(groups::put).delete(groups::delete);
-        let members = put(groups::add_members).delete(groups::remove_members);
-        let read = Router::new()
-            .route("/v1/cluster", get(cluster::cluster))
-            .route("/v1/nodes/{id}", get(cluster::node))
-            .route("/v1/nodes/{id}/history", get(cluster::history))
-            .route("/v1/totals", get(cluster::totals))
-            .route("/v1/groups/{group}", get(groups::get))
-            .route("/v1/groups/{group}/members", get(groups::members))
-            .route("/v1/groups/{group}/stats", get(group_stats::stats))
-            .route("/v1/conversations/{conversation}/messages", get(messages::history))
-            .route("/v1/users/{user}/presence", get(users::presence));
-        let send = Router::new().route("/v1/messages", post(messages::send));
-        let manage = Router::new()
-            .route("/v1/groups/{group}", group)
-            .route("/v1/groups/{group}/members", members)
-            .route("/v1/users/{user}/kick", post(users::kick))
-            .route("/v1/users/{user}/ban", put(users::ban).delete(users::unban));
-        Router::new()
-            .merge(needing(Scope::Read, read))
-            .merge(needing(Scope::Send, send))
-            .merge(needing(Scope::Manage, manage))
+    ///
+    /// # Errors
+    /// Where `/openapi.json` cannot be written.
+    pub(crate) fn router(self) -> anyhow::Result<Router> {
+        let (routes, openapi) = routes().split_for_parts();
+        let document = openapi::Document::new(&openapi)?;
+        Ok(routes
             .method_not_allowed_fallback(Problem::wrong_method)
-            .route_layer(middleware::from_fn_with_state(self.inner.keys.clone(), keys::check))
             .fallback(Problem::unknown_path)
+            .layer(Extension(document))
+            .layer(Extension(self.inner.keys.clone()))
             .layer(DefaultBodyLimit::max(self.inner.body_bytes))
             .layer(CatchPanicLayer::custom(gate::panicked))
             .layer(middleware::from_fn_with_state(self.inner.gate.clone(), gate::pass))
-            .with_state(self)
+            .with_state(self))
     }
 }
 
+/// Every route, and what `/openapi.json` says of it.
+fn routes() -> OpenApiRouter<Api> {
+    let read = OpenApiRouter::default()
+        .routes(routes!(cluster::cluster))
+        .routes(routes!(cluster::node))
+        .routes(routes!(cluster::history))
+        .routes(routes!(cluster::totals))
+        .routes(routes!(groups::get))
+        .routes(routes!(groups::members))
+        .routes(routes!(group_stats::stats))
+        .routes(routes!(messages::history))
+        .routes(routes!(users::presence));
+    let send = OpenApiRouter::default().routes(routes!(messages::send));
+    let manage = OpenApiRouter::default()
+        .routes(routes!(groups::put, groups::delete))
+        .routes(routes!(groups::add_members, groups::remove_members))
+        .routes(routes!(users::kick))
+        .routes(routes!(users::ban, users::unban));
+    OpenApiRouter::with_openapi(openapi::head())
+        .merge(needing(Scope::Read, read))
+        .merge(needing(Scope::Send, send))
+        .merge(needing(Scope::Manage, manage))
+        .routes(routes!(openapi::openapi))
+}
+
 /// These routes, for callers whose key has this scope.
-fn needing(scope: Scope, routes: Router<Api>) -> Router<Api> {
-    routes.route_layer(middleware::from_fn_with_state(scope, keys::check_scope))
+fn needing(scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    openapi::guard(routes.get_openapi_mut(), scope);
+    routes.route_layer(middleware::from_fn_with_state(scope, keys::check))
 }
 
 /// A refusal of the road that spears take too, as HTTP says it.

@@ -5,15 +5,33 @@ use boot::Problem;
 use conversation::Presence;
 use serde::{Deserialize, Serialize};
 use store::{StoreError, UserPresence};
+use utoipa::ToSchema;
 use wire::{Code, Device, Kick, Payload, User};
 
 use super::{
     Api,
     extract::{OptionalBody, Segment},
+    schemas::{DeviceName, PresentDevice, UserName, time_or_null},
 };
 
-/// The longest `reason` of a kick, in bytes.
-const REASON_MAX_BYTES: usize = 256;
+/// The longest `reason` of a kick, in characters.
+const REASON_MAX: usize = 256;
+
+/// A user's presence.
+#[derive(ToSchema)]
+#[schema(as = Presence)]
+#[expect(dead_code, reason = "only its schema")]
+pub(super) struct OfUserSchema {
+    #[schema(value_type = UserName)]
+    user: String,
+    /// Whether a device is connected.
+    online: bool,
+    /// Those that are, by name.
+    devices: Vec<PresentDevice>,
+    /// When a connection of the user last began or ended; `null` where there never was one.
+    #[schema(schema_with = time_or_null)]
+    last_seen_at: Option<i64>,
+}
 
 #[derive(Serialize)]
 pub(super) struct OfUser {
@@ -23,21 +41,36 @@ pub(super) struct OfUser {
 }
 
 /// Whose connections are to be closed, and what the client is told.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Kick, example = json!({"device": "phone-1", "reason": "the password was changed"}))]
 pub(super) struct KickRequest {
     /// Only this device; all where there is none.
+    #[schema(value_type = Option<DeviceName>)]
     device: Option<Device>,
-    /// For people, 1 to 256 bytes: the `message` of the `kicked` event.
+    /// For people: the `message` of the `kicked` event.
+    #[schema(min_length = 1, max_length = 256)]
     reason: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Who was told to go.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Kicked {
     /// The devices that were connected and have been told to go, by name.
+    #[schema(value_type = Vec<DeviceName>)]
     devices: Vec<Device>,
 }
 
+/// Whether a user is online, and with which devices
+///
+/// A user who never connected is offline.
+#[utoipa::path(
+    get, path = "/v1/users/{user}/presence", tag = "users", operation_id = "presence",
+    params(("user" = inline(UserName), Path, description = "The user's name.")),
+    responses(
+        (status = 200, description = "As it is now.", body = OfUserSchema),
+    )
+)]
 pub(super) async fn presence(
     State(api): State<Api>,
     Segment(user): Segment<User>,
@@ -46,16 +79,26 @@ pub(super) async fn presence(
     Ok(Json(OfUser { user, presence }))
 }
 
-/// Closes the connections of now. Nothing is written down: one that the hint does not reach stays.
+/// Closes a user's connections of now
+///
+/// Nothing is written down: the user may come back, and a connection that the hint does not reach stays.
+#[utoipa::path(
+    post, path = "/v1/users/{user}/kick", tag = "users", operation_id = "kick",
+    params(("user" = inline(UserName), Path, description = "The user's name.")),
+    request_body = Option<KickRequest>,
+    responses(
+        (status = 200, description = "Those who were connected have been told.", body = Kicked),
+    )
+)]
 pub(super) async fn kick(
     State(api): State<Api>,
     Segment(user): Segment<User>,
     OptionalBody(KickRequest { device, reason }): OptionalBody<KickRequest>,
 ) -> Result<Json<Kicked>, Problem> {
     if let Some(reason) = &reason
-        && (reason.is_empty() || reason.len() > REASON_MAX_BYTES)
+        && !(1..=REASON_MAX).contains(&reason.chars().count())
     {
-        let detail = format!("reason: expected 1 to {REASON_MAX_BYTES} bytes, it has {}", reason.len());
+        let detail = format!("reason: expected 1 to {REASON_MAX} characters");
         return Err(Problem::new(Code::BadRequest, detail));
     }
     let mut held = known(&api, &user).await?;
@@ -66,7 +109,16 @@ pub(super) async fn kick(
     Ok(Json(Kicked { devices: told.devices.into_iter().map(|device| device.device).collect() }))
 }
 
+/// Bans a user
+///
 /// No ticket from now on, and every connection is closed. Doing it again closes what may have slipped in.
+#[utoipa::path(
+    put, path = "/v1/users/{user}/ban", tag = "users", operation_id = "ban",
+    params(("user" = inline(UserName), Path, description = "The user's name.")),
+    responses(
+        (status = 204, description = "The user is banned."),
+    )
+)]
 pub(super) async fn ban(State(api): State<Api>, Segment(user): Segment<User>) -> Result<StatusCode, Problem> {
     // First the list, then who is connected: a spear notes a connection first and asks the list then.
     api.inner.store.set_banned(&user, true).await.map_err(unreachable)?;
@@ -75,6 +127,14 @@ pub(super) async fn ban(State(api): State<Api>, Segment(user): Segment<User>) ->
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Takes a ban back
+#[utoipa::path(
+    delete, path = "/v1/users/{user}/ban", tag = "users", operation_id = "unban",
+    params(("user" = inline(UserName), Path, description = "The user's name.")),
+    responses(
+        (status = 204, description = "The user is not banned."),
+    )
+)]
 pub(super) async fn unban(
     State(api): State<Api>,
     Segment(user): Segment<User>,

@@ -5,5 +5,6 @@ mod documented;
 mod fake_idgen;
 mod groups;
 mod messages;
+mod openapi;
 mod refusals;
 mod support;
