@@ -9,6 +9,7 @@
 //! | `devices.rs` | [`Devices`]: presence by node incarnation and device epoch, cursors, routing |
 //! | `watching.rs` | [`Watching`]: which nodes watch whose presence and messages |
 //! | `bans.rs` | [`Bans`]: users who may not connect |
+//! | `erasure.rs` | [`Erasure`]: what is kept of a user, told and forgotten |
 //! | `reports.rs` | [`Reports`]: the last state that each node reported |
 //! | `retention.rs` | [`Retention`]: what is old is trimmed |
 //! | `outbox.rs` | [`Outbox`]: what consumers beside the cluster have not been given yet |
@@ -22,6 +23,7 @@
 mod bans;
 mod changes;
 mod devices;
+mod erasure;
 mod groups;
 mod messages;
 mod outbox;
@@ -42,6 +44,7 @@ pub use devices::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DeviceLimits, DevicePresence, Devices, Disconnect,
     Evicted, Held, InterestChange, RoomCount, RoomHolder, UserPresence,
 };
+pub use erasure::{Erasure, KnownDevice};
 pub use groups::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, Span, UserGroup};
 pub use messages::{
     Append, AppendRefusal, Appended, Author, Direction, Head, Inbox, Messages, Page, PageRequest, Routing,
@@ -55,10 +58,13 @@ pub use watching::{WatchChange, Watched, Watching};
 
 /// Everything that is kept.
 pub trait Store:
-    Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention + Outbox
+    Messages + Changes + Groups + Devices + Watching + Bans + Erasure + Reports + Retention + Outbox
 {
 }
-impl<T: Messages + Changes + Groups + Devices + Watching + Bans + Reports + Retention + Outbox> Store for T {}
+impl<T: Messages + Changes + Groups + Devices + Watching + Bans + Erasure + Reports + Retention + Outbox>
+    Store for T
+{
+}
 
 /// Why the store could not do a whole call. Single refusals within a batch have types of their own.
 #[derive(Debug, thiserror::Error)]

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use store::{
     Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Confirm, Connect, Connected, Consumer,
-    CursorMove, Cursors, DeviceKey, Devices, Disconnect, GroupRecord, Groups, Head, Held, Inbox,
-    InterestChange, JoinRefusal, MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged, Messages, Outbox,
-    OutboxPage, Page, PageRequest, Progress, Recall, RecallDone, RecallRefusal, Report, Reports, Retention,
-    RetentionPolicy, RoomCount, RoomHolder, Space, SqliteOptions, SqliteStore, StoreError, Told, ToldPage,
-    TrimStep, UserGroup, UserPresence, WatchChange, Watching,
+    CursorMove, Cursors, DeviceKey, Devices, Disconnect, Erasure, GroupRecord, Groups, Head, Held, Inbox,
+    InterestChange, JoinRefusal, KnownDevice, MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged,
+    Messages, Outbox, OutboxPage, Page, PageRequest, Progress, Recall, RecallDone, RecallRefusal, Report,
+    Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space, SqliteOptions, SqliteStore,
+    StoreError, Told, ToldPage, TrimStep, UserGroup, UserPresence, WatchChange, Watching,
 };
 use tokio::sync::RwLock;
 use wire::{Conversation, Group, NodeRef, Room, User};
@@ -123,6 +123,11 @@ pass_on! {
     Bans {
         fn set_banned(user: &User, banned: bool) -> bool;
         fn is_banned(user: &User) -> bool;
+    }
+    Erasure {
+        fn known_devices(user: &User) -> Vec<KnownDevice>;
+        fn forget_place(user: &User, conversation: &Conversation) -> bool;
+        fn forget_devices(user: &User) -> ();
     }
     Reports {
         fn put_report(report: Report) -> ();

@@ -21,6 +21,7 @@
 //! | `rooms.rs` | which nodes hold members of a room |
 //! | `watching.rs` | which nodes watch whose presence and messages |
 //! | `bans.rs` | the ban list |
+//! | `erasure.rs` | what is kept of a user |
 //! | `reports.rs` | the nodes' last reports |
 //! | `durability.rs` | what is there after closing and opening again |
 //!
@@ -36,6 +37,7 @@ pub mod connections;
 pub mod cursors;
 pub mod duplicates;
 pub mod durability;
+pub mod erasure;
 pub mod forgetting;
 pub mod groups;
 pub mod inboxes;
@@ -279,6 +281,16 @@ macro_rules! conformance {
         $crate::conformance_theme!(
             $place,
             bans { one_who_is_banned_is_so_until_it_is_taken_back, bans_are_there_again }
+        );
+        $crate::conformance_theme!(
+            $place,
+            erasure {
+                a_conversation_of_two_is_forgotten_for_one,
+                a_new_message_brings_a_conversation_back,
+                a_group_is_forgotten_after_leaving,
+                devices_are_told_and_forgotten,
+                what_was_forgotten_stays_so,
+            }
         );
         $crate::conformance_theme!(
             $place,

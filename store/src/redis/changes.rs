@@ -210,7 +210,8 @@ impl RedisStore {
 }
 
 /// Where a user's read mark stands in the head of a direct conversation; nothing for a group.
-fn field(conversation: &Conversation, user: &User) -> &'static str {
+/// The field of a user's read mark in a direct conversation; nothing for a group.
+pub(super) fn field(conversation: &Conversation, user: &User) -> &'static str {
     match conversation {
         Conversation::Group(_) => "",
         Conversation::Direct(first, second) if first == second => "ab",

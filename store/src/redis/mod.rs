@@ -19,6 +19,7 @@
 //! | `devices.rs` and its scripts | [`crate::Devices`]: which file does what; connections, starts of nodes, the generation; `forget.lua`: devices that are forgotten |
 //! | `presence.rs`, `cursors.rs`, `interest.rs` and their scripts | who is where; cursors; routing |
 //! | `watching.rs`, `set_watched.lua` | [`crate::Watching`]; `watchers.lua`: what connecting and disconnecting read of it |
+//! | `erasure.rs`, `forget_place.lua`, `forget_entry.lua`, `forget_devices.lua` | [`crate::Erasure`] |
 //! | `bans.rs`, `reports.rs` | the ban list; the nodes' last reports |
 //! | `retention.rs`, `trim.lua` | [`crate::Retention`] |
 //! | `outbox.rs` and its scripts | [`crate::Outbox`]; `tell.lua`: what scripts write there |
@@ -38,6 +39,7 @@ mod bump;
 mod changes;
 mod cursors;
 mod devices;
+mod erasure;
 mod failure;
 mod groups;
 mod inboxes;

@@ -82,8 +82,9 @@ fn write(unit: &mut Unit<'_>, append: &Append) -> rusqlite::Result<Result<Writte
         return Ok(Ok(Written { message: first, duplicate: true, members_version: row.members_version }));
     }
     ids::note(unit, &row, append.id.0, seq)?;
-    if seq == 1 {
+    if !row.in_inboxes {
         open_inboxes(unit, &append.conversation, row.id)?;
+        row.in_inboxes = true;
     }
     let message = message(append, seq, unit.now.max(row.last_at));
     insert(unit, &row, &message)?;
@@ -123,7 +124,7 @@ pub(super) fn is_member(unit: &Unit<'_>, group: i64, user: &User) -> rusqlite::R
         .exists(params![group, user.as_str()])
 }
 
-/// The first message of two users puts the conversation into their inboxes.
+/// The first message of two users, and the first one after one of them was erased, puts the conversation into their inboxes.
 fn open_inboxes(unit: &Unit<'_>, conversation: &Conversation, id: i64) -> rusqlite::Result<()> {
     for user in conversation.users() {
         unit.connection

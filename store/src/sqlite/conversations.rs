@@ -1,7 +1,7 @@
 //! What the writer remembers of conversations, and how it is written back.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use wire::Conversation;
+use wire::{Conversation, User};
 
 use super::failure::{signed, unsigned};
 
@@ -19,18 +19,22 @@ pub(super) struct Row {
     pub(super) rev: u64,
     /// There is a group of this name now.
     pub(super) is_group: bool,
+    /// It is known that it stands in the inboxes of its two users.
+    pub(super) in_inboxes: bool,
     /// Differs from what the table holds.
     pub(super) dirty: bool,
 }
 
 pub(super) fn find(connection: &Connection, conversation: &Conversation) -> rusqlite::Result<Option<Row>> {
+    let users: Vec<&str> = conversation.users().map(User::as_str).collect();
     connection
         .prepare_cached(
             "SELECT id, last_seq, last_at, max_id, first_read, second_read, members_version, rev,
-                    EXISTS (SELECT 1 FROM chat_group WHERE conversation = id)
+                    EXISTS (SELECT 1 FROM chat_group WHERE conversation = id),
+                    (SELECT count(*) FROM inbox WHERE conversation = id AND user IN (?2, ?3))
              FROM conversation WHERE name = ?1",
         )?
-        .query_row([conversation.to_string()], |row| {
+        .query_row(params![conversation.to_string(), users.first(), users.get(1)], |row| {
             Ok(Row {
                 id: row.get(0)?,
                 last_seq: unsigned(row, 1)?,
@@ -41,6 +45,7 @@ pub(super) fn find(connection: &Connection, conversation: &Conversation) -> rusq
                 members_version: unsigned(row, 6)?,
                 rev: unsigned(row, 7)?,
                 is_group: row.get(8)?,
+                in_inboxes: unsigned(row, 9)? == users.len() as u64,
                 dirty: false,
             })
         })

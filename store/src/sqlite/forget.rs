@@ -47,7 +47,8 @@ fn others(unit: &Unit<'_>, key: &DeviceKey) -> rusqlite::Result<Vec<(Device, i64
         .collect()
 }
 
-fn forget(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<()> {
+/// As of one that never connected.
+pub(super) fn forget(unit: &mut Unit<'_>, key: &DeviceKey) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM device WHERE user = ?1 AND device = ?2",
         "DELETE FROM cursor WHERE user = ?1 AND device = ?2",

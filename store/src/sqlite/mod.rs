@@ -17,6 +17,7 @@
 //! | `devices.rs`, `cursors.rs`, `forget.rs` | connections and epochs; cursors; devices that are forgotten |
 //! | `live.rs`: `presence.rs`, `interest.rs`, `rooms.rs`, `watching.rs`, `versions.rs` | what does not survive the process |
 //! | `bans.rs` | the ban list |
+//! | `erasure.rs` | what is kept of a user |
 //! | `reports.rs` | the nodes' last reports |
 //! | `retention.rs` | trimming |
 //! | `backup.rs` | copies of the file, made while it is in use |
@@ -33,6 +34,7 @@ mod consumers;
 mod conversations;
 mod cursors;
 mod devices;
+mod erasure;
 mod failure;
 mod forget;
 mod groups;
