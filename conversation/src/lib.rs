@@ -17,6 +17,7 @@
 //! | `routes.rs` | which nodes hold members of a group, cached by version |
 //! | `membership.rs` | groups and their members, and who is told of a change |
 //! | `marks.rs` | read marks and recalled messages, and who is told |
+//! | `erasure.rs` | erasing what a user has said and where they were, and telling them all of it |
 //! | `history.rs` | pages of a conversation, within what the reader may see |
 //! | `overview.rs` | a user's conversations, most recent first, with unread counts |
 //! | `limits.rs` | [`Limits`]: sizes that are checked |
@@ -25,6 +26,7 @@
 mod announce;
 mod broadcast;
 mod conversations;
+mod erasure;
 mod gate;
 mod history;
 mod lanes;
@@ -41,6 +43,7 @@ mod signals;
 
 pub use announce::{Announcer, LocalDelivery};
 pub use conversations::Conversations;
+pub use erasure::{Belonging, Erased, MemberSpan};
 pub use gate::Judge;
 pub use history::{HistoryPage, HistoryRequest, Reader};
 pub use limits::{JoinHistory, LimitError, Limits};

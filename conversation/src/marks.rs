@@ -91,7 +91,13 @@ impl Conversations {
     }
 
     /// Tells the nodes of everybody who may have a conversation.
-    async fn tell_change(&self, conversation: Conversation, logged: Logged, session: u64, change: Change) {
+    pub(crate) async fn tell_change(
+        &self,
+        conversation: Conversation,
+        logged: Logged,
+        session: u64,
+        change: Change,
+    ) {
         let nodes: Arc<[NodeRef]> = match (logged.routing, conversation.group()) {
             (Routing::Group { version }, Some(group)) => {
                 match self.inner.routes.of(vec![(group.clone(), version)]).await {

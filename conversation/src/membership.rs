@@ -164,7 +164,7 @@ impl Conversations {
         Ok(())
     }
 
-    async fn tell_members(&self, group: &Group, changed: MembersChanged) {
+    pub(crate) async fn tell_members(&self, group: &Group, changed: MembersChanged) {
         let change = MembershipChange {
             group: group.clone(),
             members_version: changed.members_version,

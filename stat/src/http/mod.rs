@@ -9,6 +9,7 @@
 //! | `groups.rs`, `group_stats.rs` | `/v1/groups/…` |
 //! | `messages.rs` | `/v1/messages`, `/v1/conversations/…` |
 //! | `users.rs` | `/v1/users/…` |
+//! | `personal.rs` | erasing a user, and all that is kept of one |
 //! | `openapi.rs` | `/openapi.json`, made of what is routed |
 //! | `schemas.rs` | what other crates put into bodies, as that document describes it |
 
@@ -20,6 +21,7 @@ mod groups;
 mod keys;
 mod messages;
 mod openapi;
+mod personal;
 mod schemas;
 mod users;
 
@@ -53,6 +55,8 @@ struct Inner {
     gate: Gate,
     /// Turns of `group_stats.rs`.
     look_ups: Arc<Semaphore>,
+    /// Turns of `personal.rs`.
+    personal: Arc<Semaphore>,
 }
 
 impl Api {
@@ -74,6 +78,7 @@ impl Api {
             keys: Keys::new(&settings.api_keys, cluster.embedded),
             gate: Gate::new(limits.requests, timeout, labels),
             look_ups: Arc::new(Semaphore::new(group_stats::LOOK_UPS)),
+            personal: Arc::new(Semaphore::new(personal::AT_ONCE)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -113,12 +118,14 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(groups::members))
         .routes(routes!(group_stats::stats))
         .routes(routes!(messages::history))
-        .routes(routes!(users::presence));
+        .routes(routes!(users::presence))
+        .routes(routes!(personal::export));
     let send = OpenApiRouter::default().routes(routes!(messages::send));
     let manage = OpenApiRouter::default()
         .routes(routes!(groups::put, groups::delete))
         .routes(routes!(groups::add_members, groups::remove_members))
         .routes(routes!(users::kick))
+        .routes(routes!(personal::erase))
         .routes(routes!(users::ban, users::unban));
     OpenApiRouter::with_openapi(openapi::head())
         .merge(needing(Scope::Read, read))

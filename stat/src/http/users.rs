@@ -145,7 +145,13 @@ pub(super) async fn unban(
 
 impl Api {
     /// Tells the spears that hold these devices to close their connections.
-    async fn tell_to_go(&self, user: &User, held: &UserPresence, reason: &str, message: Option<String>) {
+    pub(super) async fn tell_to_go(
+        &self,
+        user: &User,
+        held: &UserPresence,
+        reason: &str,
+        message: Option<String>,
+    ) {
         let kicks = held.devices.iter().map(|device| {
             let kick = Kick {
                 user: user.clone(),
@@ -161,12 +167,12 @@ impl Api {
     }
 }
 
-async fn known(api: &Api, user: &User) -> Result<UserPresence, Problem> {
+pub(super) async fn known(api: &Api, user: &User) -> Result<UserPresence, Problem> {
     let found = api.inner.store.presence(vec![user.clone()]).await.map_err(unreachable)?;
     Ok(found.into_iter().next().unwrap_or_default())
 }
 
-fn unreachable(error: StoreError) -> Problem {
+pub(super) fn unreachable(error: StoreError) -> Problem {
     tracing::warn!(%error, "the store refused a call about a user");
     Problem::new(Code::Unavailable, "the store cannot be reached").retry_after_s(1)
 }

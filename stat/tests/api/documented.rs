@@ -28,8 +28,11 @@ async fn every_example_is_answered() {
     let here = examples.replace(DOCUMENTED, &format!("API={}\n", world.url(0, "")));
     // `set -e` ends at the first refusal, `-x` says which one it was.
     let script = format!("set -ex\ncurl() {{ command curl --fail-with-body \"$@\"; echo; }}\n{here}");
-    let shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).kill_on_drop(true).output();
-    let ran = shell.await.expect("a shell");
+    // Files that an example writes go away with this.
+    let place = tempfile::tempdir().expect("a directory");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(&place).stdin(Stdio::null()).kill_on_drop(true);
+    let ran = shell.output().await.expect("a shell");
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{out}\n{err}");
     assert_eq!(

@@ -6,5 +6,6 @@ mod fake_idgen;
 mod groups;
 mod messages;
 mod openapi;
+mod personal;
 mod refusals;
 mod support;
