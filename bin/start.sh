@@ -70,17 +70,17 @@ local_server() { # TABLE: its only server's port, if that is on this machine
 }
 make_secrets() {
   [ -e "$data/secrets.env" ] && return
-  local api_key
+  local monitor_key
   random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
-  api_key=key-$(random)
+  monitor_key=key-$(random)
   (
     umask 077
     cat >"$data/secrets.env" <<SECRETS
 PHALANX__CLUSTER__SECRET='secret-$(random)'
 PHALANX__CLUSTER__TICKET_KEY='secret-$(random)'
 PHALANX__JWT__HS256_SECRET='secret-$(random)'
-PHALANX__STAT__API_KEYS='["$api_key"]'
-PHALANX__MINIONS_UI__API_KEY='$api_key'
+PHALANX__STAT__API_KEYS='[{"name": "back-end", "key": "key-$(random)", "scopes": ["read", "send", "manage"]}, {"name": "monitor", "key": "$monitor_key", "scopes": ["read"]}]'
+PHALANX__MINIONS_UI__API_KEY='$monitor_key'
 SECRETS
   )
   say "made the secrets of profile $profile: $data/secrets.env"
