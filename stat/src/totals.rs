@@ -25,7 +25,7 @@ pub(crate) struct Totals {
 }
 
 /// What is stored, as the stat node says that trims; all of it `null` while none does, or where its store does not answer.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct StoreTotals {
     /// Bytes in use, of all servers together.
     pub bytes: u64,
