@@ -274,6 +274,7 @@ macro_rules! conformance {
                 each_consumer_has_its_own_place,
                 an_outbox_is_bounded,
                 changes_of_connections_are_written_down,
+                one_whose_devices_are_forgotten_is_written_down,
                 what_was_told_of_users_is_remembered,
                 outboxes_are_there_again,
             }

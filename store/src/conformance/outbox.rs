@@ -12,7 +12,7 @@ use super::{
     },
 };
 use crate::{
-    Confirm, Consumer, Devices as _, Disconnect, Outbox, OutboxPage, Pointer, Store, Told,
+    Confirm, Consumer, Devices as _, Disconnect, Erasure as _, Outbox, OutboxPage, Pointer, Store, Told,
     conformance::support::Messages as _,
 };
 
@@ -90,6 +90,15 @@ pub async fn without_a_consumer_nothing_is_written_down(place: &impl Place) {
     register(&store, consumer(HOOKS, true, true, PLENTY)).await;
     assert!(waiting(&store, HOOKS).await.is_empty(), "it begins with what comes next");
     assert_eq!(store.claim("nobody", &[0]).await.expect("the store works"), [0], "who is not known");
+}
+
+/// So that who was told of them forgets it.
+pub async fn one_whose_devices_are_forgotten_is_written_down(place: &impl Place) {
+    let store = place.open().await;
+    connect(&store, &key("a", "phone"), &node("spear-1", 1)).await;
+    register(&store, consumer(HOOKS, false, true, PLENTY)).await;
+    store.forget_devices(&user("a")).await.expect("the store works");
+    assert_eq!(users(&waiting(&store, HOOKS).await), [user("a")]);
 }
 
 /// Also of one batch, and while others write.

@@ -9,6 +9,7 @@ use wire::{Conversation, Device, User};
 use super::{
     RedisStore, changes,
     failure::unreadable,
+    outbox::bound,
     script,
     shards::{Item, text},
     values,
@@ -45,13 +46,17 @@ impl Erasure for RedisStore {
     }
 
     async fn forget_devices(&self, user: &User) -> Result<(), StoreError> {
+        let waiting = self.consumed_presence().await?;
         let of = self.keys.user(user);
+        let mut keys = vec![of.device(), of.presence(), of.away()];
+        keys.extend(waiting.map(|_| of.partition.outbox()));
         let item = Item {
-            keys: vec![of.device(), of.presence(), of.away()],
-            arguments: vec![self.cursor_keys(user).into_bytes().into()],
+            keys,
+            arguments: vec![self.cursor_keys(user).into_bytes().into(), text(user.as_str())],
             partition: of.partition,
         };
-        self.change(script!("forget_devices.lua"), &[], vec![item]).await.map(drop)
+        let script = script!("tell.lua", "forget_devices.lua");
+        self.change(script, &[bound(waiting)], vec![item]).await.map(drop)
     }
 }
 

@@ -1,11 +1,15 @@
--- Forgets all devices of a user. Keys: device, presence, away. Argument: what the keys of the user's cursors begin with. Answers a list
--- of one.
+-- After tell.lua: forgets all devices of a user. Keys: device, presence, away, and outbox where somebody consumes. Arguments: the most
+-- entries of an outbox or nothing, what the keys of the user's cursors begin with, the user. Answers a list of one.
 
 local call = redis.call
 for _, field in ipairs(call('HKEYS', KEYS[1])) do
   if string.sub(field, 1, 1) ~= '#' then
-    call('DEL', ARGV[1] .. field)
+    call('DEL', ARGV[2] .. field)
   end
 end
 call('DEL', KEYS[1], KEYS[2], KEYS[3])
+-- So that a consumer forgets too what it was told of the user.
+if ARGV[1] ~= '' then
+  tell(KEYS[4], ARGV[1], ARGV[3])
+end
 return {1}

@@ -11,6 +11,7 @@ use super::{
     forget,
     job::{Operation, Weight},
     live::Live,
+    outbox,
     unit::Unit,
 };
 use crate::{DeviceKey, Erasure, KnownDevice, StoreError};
@@ -117,7 +118,8 @@ impl Operation for ForgetDevices {
             forget::forget(unit, &DeviceKey { user: self.user.clone(), device })?;
         }
         unit.connection.prepare_cached("DELETE FROM seen WHERE user = ?1")?.execute([user])?;
-        Ok(())
+        // So that a consumer forgets too what it was told of the user.
+        outbox::note_presence(unit, &self.user)
     }
 
     fn settle(self, (): (), live: &mut Live) {
