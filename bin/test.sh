@@ -85,7 +85,7 @@ fi
 python=true
 if ! has_venv; then
   python=false
-  skip "the tests with python-socketio and schemathesis" "Debian's package python3-venv is not installed"
+  skip "the tests with python-socketio and schemathesis, and of the back end in examples/" "Debian's package python3-venv is not installed"
 fi
 servers=true
 for package in zookeeper redis-server redis-sentinel nginx openssl; do
@@ -152,7 +152,7 @@ node_tests() { # PROFILE SUITE...
 both=()
 for suite in tests/e2e/*.test.mjs; do
   case $suite in
-    */python_client.test.mjs | */openapi.test.mjs) $python || continue ;;
+    */python_client.test.mjs | */openapi.test.mjs | */back_end.test.mjs) $python || continue ;;
   esac
   both+=("$suite")
 done
