@@ -167,15 +167,17 @@ describe('by bytes', () => {
       const { body } = await suite.cluster.stat('GET', '/v1/totals');
       return body.store?.filled < 0.95 && body.store.messages < COUNT && body.store.oldest_at > 0 && body.store;
     };
-    const { bytes, messages } = await until(fits, TRIM_MS, 'the totals say that there is room again');
-    assert.ok(bytes < BOUND && bytes > messages * BODY.length, `${bytes} bytes of ${messages} messages`);
+    const { bytes } = await until(fits, TRIM_MS, 'the totals say that there is room again');
+    assert.ok(bytes < BOUND && bytes > BOUND / 2, `${bytes} bytes`);
 
     const back = await Client.connect(suite.cluster, bob.user);
     const { messages: left } = await history(back, conversation);
     assert.equal(left.at(-1).seq, COUNT);
     await until(() => told(back, conversation).at(-1) === COUNT, TRIM_MS, 'bob has the rest');
-    const [gap, ...rest] = told(back, conversation);
-    assert.equal(gap[0], 1);
-    assert.deepEqual(rest, from(gap[1] + 1, COUNT));
+    // More may have gone while bob was reading.
+    const steps = told(back, conversation).map((step) => (Array.isArray(step) ? step : [step, step]));
+    assert.equal(steps[0][0], 1);
+    assert.ok(steps[0][1] > 1, 'first comes a gap');
+    steps.slice(1).forEach(([first], index) => assert.equal(first, steps[index][1] + 1, 'each step follows the one before'));
   });
 });

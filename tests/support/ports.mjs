@@ -1,6 +1,6 @@
 // A port offset at which every port of a cluster is free.
 
-import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, openSync, closeSync, readFileSync, rmSync, rmdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,13 @@ const FIRST = 10_100;
 const LAST = 15_300;
 const STEP = 4;
 
+// Outgoing connections get any free port of a range in which most of ours lie, also one that a node of the cluster that is just
+// starting was to listen at; not those that are written here, which needs the rights for it.
+const RESERVED = '/proc/sys/net/ipv4/ip_local_reserved_ports';
+// Whoever holds the lock has it for much less than that.
+const LOCK_STALE_MS = 5_000;
+const LOCK_RETRY_MS = 5;
+
 const reservations = join(tmpdir(), 'phalanx-test-ports');
 
 /**
@@ -31,6 +38,7 @@ export async function reserveOffset() {
   for (let tried = 0; tried < span; tried += 1) {
     const offset = FIRST + ((start + tried) % span) * STEP;
     if (!reserve(offset)) continue;
+    withhold(offset, true);
     if ((await Promise.all(PORTS.map((port) => isFree(port + offset)))).every(Boolean)) return offset;
     releaseOffset(offset);
   }
@@ -38,7 +46,47 @@ export async function reserveOffset() {
 }
 
 export function releaseOffset(offset) {
+  withhold(offset, false);
   rmSync(join(reservations, String(offset)), { force: true });
+}
+
+/** Keeps the ports of an offset from outgoing connections, or does not any more. Without the rights for it, nothing changes. */
+function withhold(offset, kept) {
+  const unlock = lock();
+  try {
+    const ports = new Set(readFileSync(RESERVED, 'utf8').trim().split(',').filter(Boolean).flatMap(range));
+    for (const port of PORTS) {
+      if (kept) ports.add(port + offset);
+      else ports.delete(port + offset);
+    }
+    writeFileSync(RESERVED, `${[...ports].join(',')}\n`);
+  } catch (error) {
+    if (!['EACCES', 'EROFS', 'EPERM', 'ENOENT'].includes(error.code)) throw error;
+  } finally {
+    unlock();
+  }
+}
+
+/** `20000` or `20000-20003`. */
+function range(text) {
+  const [first, last = first] = text.split('-').map(Number);
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+/** One process at a time: the list is read, changed and written. Synchronous, because it is given up when a process exits. */
+function lock() {
+  const place = `${reservations}.lock`;
+  for (;;) {
+    try {
+      mkdirSync(place);
+      return () => rmdirSync(place);
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    const held = statSync(place, { throwIfNoEntry: false });
+    if (held && Date.now() - held.mtimeMs > LOCK_STALE_MS) rmSync(place, { recursive: true, force: true });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_RETRY_MS);
+  }
 }
 
 function reserve(offset) {

@@ -255,7 +255,7 @@ macro_rules! conformance {
                 a_pass_comes_by_every_conversation,
                 what_is_old_is_trimmed,
                 a_pass_tells_what_is_left,
-                more_takes_more_space,
+                what_is_stored_takes_space,
                 what_was_recalled_is_trimmed_like_the_rest,
                 seq_goes_on,
                 a_repetition_of_what_was_trimmed_is_no_error,
