@@ -79,7 +79,9 @@ pub fn restore(shared: &Shared, from: &Path) -> Result<(), BackupError> {
             return Err(BackupError::InTheWay(file));
         }
     }
-    // With it the cluster has data: last.
+    // Before anything is written, or what a broken backup leaves behind would be in the way of the next one.
+    SqliteStore::check_copy(from)?;
+    // With the store the cluster has data: last.
     fs::create_dir_all(&data_dir).map_err(at(&data_dir))?;
     copy_keys(from, &data_dir)?;
     Ok(SqliteStore::bring_back(from, &data_dir)?)

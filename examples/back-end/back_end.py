@@ -47,19 +47,17 @@ class Phalanx:
         """The same `cid` again stores nothing, so an event that comes twice is answered once."""
         await self.call("POST", "/v1/messages", {"from": ME, "to": to, "body": text, "cid": cid[-64:]})
 
-    async def change_team(self, user: str, method: str) -> bool:
-        """Whether that changed anything."""
-        return bool((await self.call(method, f"/v1/groups/{TEAM}/members", {"users": [user]}))["changed"])
-
 
 async def react(phalanx: Phalanx, message: dict) -> None:
     """To a message to the concierge."""
     user, wish, cid = message["from"], message["body"], f"re:{message['id']}"
-    if wish == "join" and await phalanx.change_team(user, "PUT"):
+    if wish == "join":
+        await phalanx.call("PUT", f"/v1/groups/{TEAM}/members", {"users": [user]})
         await phalanx.send({"group": TEAM}, f"{user} has come in", cid)
-    elif wish == "leave" and await phalanx.change_team(user, "DELETE"):
+    elif wish == "leave":
+        await phalanx.call("DELETE", f"/v1/groups/{TEAM}/members", {"users": [user]})
         await phalanx.send({"user": user}, "You have left the team.", cid)
-    elif wish not in ("join", "leave"):
+    else:
         await phalanx.send({"user": user}, HELP, cid)
 
 
@@ -75,7 +73,11 @@ async def take_events(request: web.Request) -> web.Response:
         if event["type"] != "message" or event["message"]["to"] != {"user": ME} or event["id"] in seen:
             continue
         # Done before it is answered: were we to die in between, it would come again.
-        await react(request.app["phalanx"], event["message"])
+        try:
+            await react(request.app["phalanx"], event["message"])
+        except RuntimeError as error:
+            # Refused for good: it would be each time, and hold up what comes after it.
+            log.error("nothing came of %s: %s", event["id"], error)
         seen[event["id"]] = None
         if len(seen) > REMEMBERED:
             del seen[next(iter(seen))]
@@ -86,7 +88,7 @@ async def connect(app: web.Application):
     async with ClientSession(headers={"Authorization": f"Bearer {KEY}"}, timeout=ClientTimeout(total=15)) as session:
         app["phalanx"] = Phalanx(session)
         await app["phalanx"].call("PUT", f"/v1/groups/{TEAM}", {"name": "The team"})
-        await app["phalanx"].change_team(ME, "PUT")
+        await app["phalanx"].call("PUT", f"/v1/groups/{TEAM}/members", {"users": [ME]})
         yield
 
 

@@ -77,6 +77,12 @@ test('of a user with several devices one can be kicked, and without a body nothi
     headers: { authorization: `Bearer ${KEY}` },
   });
   assert.deepEqual([nobody.status, await nobody.json()], [200, { devices: [] }]);
+  const untyped = await fetch(`${suite.cluster.statUrl}/v1/users/${bob.user}/kick`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${KEY}` },
+    body: new TextEncoder().encode('{"device": "tablet"}'),
+  });
+  assert.equal(untyped.status, 415, 'a body of an unknown kind is not none');
   assert.equal(bob.disconnected, undefined);
 });
 

@@ -101,6 +101,11 @@ struct Verdict {
 #[async_trait]
 impl Judge for BeforeSend {
     async fn judge(&self, request: &SendRequest, conversation: &Conversation) -> Result<(), Refusal> {
+        // Not a failure of the back end, so never let through: else whoever sends most would decide what is judged.
+        let Ok(Ok(_turn)) = time::timeout(self.timeout, self.turns.acquire()).await else {
+            self.failed.increment(1);
+            return Err(Refusal::unavailable("too many messages wait to be judged"));
+        };
         let asked = time::timeout(self.timeout, self.ask(request, conversation)).await;
         let asked =
             asked.unwrap_or_else(|_| Err(format!("no answer within {} ms", self.timeout.as_millis())));
@@ -121,7 +126,6 @@ impl Judge for BeforeSend {
 
 impl BeforeSend {
     async fn ask(&self, request: &SendRequest, conversation: &Conversation) -> Result<Verdict, String> {
-        let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
         let message = Proposed {
             conversation,
             cid: request.cid.as_deref(),

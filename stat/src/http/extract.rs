@@ -5,7 +5,10 @@ use std::{fmt, marker::PhantomData};
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::request::Parts,
+    http::{
+        header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+        request::Parts,
+    },
 };
 use boot::Problem;
 use serde::{
@@ -85,8 +88,15 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Option::<Json<Option<Object<T>>>>::from_request(request, state).await?;
-        Ok(Self(body.and_then(|Json(body)| body).map(|Object(body)| body).unwrap_or_default()))
+        let headers = request.headers();
+        let is_empty = !headers.contains_key(TRANSFER_ENCODING)
+            && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
+        // Else one without a content type would count as none.
+        if is_empty {
+            return Ok(Self(T::default()));
+        }
+        let Json(body) = Json::<Option<Object<T>>>::from_request(request, state).await?;
+        Ok(Self(body.map(|Object(body)| body).unwrap_or_default()))
     }
 }
 

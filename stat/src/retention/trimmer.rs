@@ -31,6 +31,9 @@ const YOUNGEST_MS: u64 = 1_000;
 /// Where only so little is left, the bound is too low for what is sent.
 const SCARCE_MS: u64 = 3_600_000;
 
+/// After so many passes that freed nothing, others fill the store than messages: then history goes only once in an interval.
+const FRUITLESS_MOST: u32 = 3;
+
 /// After an election that could not be joined, or a step that failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -105,6 +108,7 @@ impl Trimmer {
         let mut pressed = self.look().await.is_some_and(|pressure| pressure.share(false).is_some());
         let mut ages = self.finish(self.pass(self.settings.policy(), pressed).await);
         let mut next = Instant::now() + self.interval();
+        let mut fruitless = 0;
         loop {
             let pressure = self.look().await;
             let share = pressure.and_then(|pressure| pressure.share(pressed));
@@ -117,10 +121,21 @@ impl Trimmer {
                 continue;
             }
             let pass = self.pass(self.policy(cut_ms), pressed).await;
-            let helped = pass.trimmed > 0;
+            let trimmed = pass.trimmed;
             ages = self.finish(pass);
             next = Instant::now() + self.interval();
-            if pressed && !helped {
+            let (Some(before), true) = (pressure, pressed) else { continue };
+            let helped = trimmed > 0 && self.look().await.is_none_or(|after| after.used < before.used);
+            fruitless = if helped { 0 } else { fruitless + 1 };
+            if fruitless >= FRUITLESS_MOST {
+                let Pressure { used, bound } = before;
+                tracing::error!(
+                    used,
+                    bound,
+                    "the store is too full, and trimming history does not help: something else fills it"
+                );
+                time::sleep(self.interval()).await;
+            } else if !helped {
                 time::sleep(LOOK_EVERY).await;
             }
         }

@@ -201,6 +201,7 @@ impl Webhooks {
         let mut idle = 0;
         // Whatever came or went while nobody looked.
         let mut spears = None;
+        let mut busy = held.share.partitions.len().max(1);
         loop {
             if held.yields.is_cancelled() {
                 return Err(End::Yielded);
@@ -210,9 +211,11 @@ impl Webhooks {
                 self.sweep(held).await?;
                 spears = Some(now);
             }
-            let limit = self.settings.batch_events * READ_BATCHES;
+            // In all partitions together about as many as this, so that the store is not held up for long.
+            let limit = (self.settings.batch_events * READ_BATCHES).div_ceil(busy);
             let pages = self.store.waiting(NAME, &held.share.partitions, limit).await?;
             self.note(held, &pages);
+            busy = pages.len().max(1);
             idle = if pages.is_empty() { (idle + 1).min(IDLE_MOST) } else { 0 };
             let entries: Vec<(u16, OutboxEntry)> = pages
                 .into_iter()
@@ -310,6 +313,9 @@ impl Webhooks {
     async fn post(&self, held: &Held, batch: Batch) -> Result<(), End> {
         if batch.confirms.is_empty() {
             return Ok(());
+        }
+        if held.yields.is_cancelled() {
+            return Err(End::Yielded);
         }
         if !batch.events.is_empty() {
             self.counters.oldest(held.share.number, batch.oldest);

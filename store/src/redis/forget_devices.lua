@@ -7,7 +7,13 @@ for _, field in ipairs(call('HKEYS', KEYS[1])) do
     call('DEL', ARGV[2] .. field)
   end
 end
-call('DEL', KEYS[1], KEYS[2], KEYS[3])
+call('DEL', KEYS[1], KEYS[3])
+for _, field in ipairs(call('HKEYS', KEYS[2])) do
+  -- Not the nodes that watch what is written to the user.
+  if string.sub(field, 1, 1) ~= '*' then
+    call('HDEL', KEYS[2], field)
+  end
+end
 -- So that a consumer forgets too what it was told of the user.
 if ARGV[1] ~= '' then
   tell(KEYS[4], ARGV[1], ARGV[3])

@@ -104,8 +104,13 @@ impl Outbox for RedisStore {
             partition,
             arguments: Vec::new(),
         });
-        let answers =
-            self.change(script!("version.lua", "outbox_claim.lua"), &[text(name)], items.collect()).await?;
+        let answers = self
+            .change(
+                script!("allow_oom.lua", "version.lua", "outbox_claim.lua"),
+                &[text(name)],
+                items.collect(),
+            )
+            .await?;
         answers.into_iter().map(values::unsigned).collect()
     }
 
@@ -151,7 +156,9 @@ impl Outbox for RedisStore {
             let keys = vec![partition.outbox(), partition.confirmed(), partition.told(name)];
             Item { partition, keys, arguments }
         });
-        let answers = self.change(script!("outbox_confirm.lua"), &[text(name)], items.collect()).await?;
+        let answers = self
+            .change(script!("allow_oom.lua", "outbox_confirm.lua"), &[text(name)], items.collect())
+            .await?;
         answers.into_iter().map(|answer| Ok(values::unsigned(answer)? == 1)).collect()
     }
 

@@ -73,7 +73,9 @@ fn space_of(answer: Result<InfoDict, ParsingError>) -> Result<Space, StoreError>
         found.ok_or_else(|| StoreError::Corrupt(format!("INFO memory has no {name}")))
     };
     let limit = number("maxmemory")?;
-    Ok(Space { used: number("used_memory")?, limit: (limit > 0).then_some(limit) })
+    // What replicas have not read yet does not count towards the limit.
+    let used = number("used_memory")?.saturating_sub(number("mem_not_counted_for_evict")?);
+    Ok(Space { used, limit: (limit > 0).then_some(limit) })
 }
 
 impl RedisStore {

@@ -29,6 +29,14 @@ impl SqliteStore {
         check(&copy)
     }
 
+    /// Looks whether the directory holds a whole copy that this program can read.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::bring_back`].
+    pub fn check_copy(dir: &Path) -> Result<(), StoreError> {
+        check(&dir.join(FILE))
+    }
+
     /// Brings the copy in `from` into `dir`, which no process may use.
     ///
     /// # Errors

@@ -100,8 +100,9 @@ impl Operation for Claim {
     fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<u64> {
         let connection = unit.connection;
         connection
-            .prepare_cached("UPDATE consumer SET term = term + 1 WHERE name = ?1")?
-            .execute([&self.name])?;
+            // By the time, so that one who was forgotten and comes back gets no term that it has had.
+            .prepare_cached("UPDATE consumer SET term = MAX(term + 1, ?2) WHERE name = ?1")?
+            .execute(params![self.name, unit.now.saturating_mul(1_000)])?;
         let term = connection
             .prepare_cached("SELECT term FROM consumer WHERE name = ?1")?
             .query_row([&self.name], |row| unsigned(row, 0))
