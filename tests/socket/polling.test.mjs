@@ -67,6 +67,17 @@ test('what waits is answered by one poll', async () => {
   assert.deepEqual((await session.get()).packets.map((packet) => eventOf(packet)[1]), ['a', 'b', 'c']);
 });
 
+test('no answer holds more packets than python-socketio takes, and the next ones hold the rest', async (t) => {
+  if (!suite.claims(t, 'exact', 'engineioxide answers with all of them')) return;
+  const session = await joined();
+  const numbers = Array.from({ length: 40 }, (_, number) => number);
+  await session.post(...numbers.map((number) => message(number)));
+  const polls = [];
+  while (polls.flat().length < numbers.length) polls.push((await session.get()).packets);
+  assert.deepEqual(polls.map((packets) => packets.length), [16, 16, 8]);
+  assert.deepEqual(polls.flat().map((packet) => eventOf(packet)[1]), numbers);
+});
+
 test('a body is text in UTF-8, whatever its type says', async () => {
   const session = await joined();
   const text = 'é€😀\u2028\u0000 "quoted"';

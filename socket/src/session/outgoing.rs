@@ -30,6 +30,10 @@ pub(super) struct Outgoing {
     refused: u32,
 }
 
+/// The most packets that answer one poll. python-engineio, which carries python-socketio, drops a connection whose answer holds more
+/// (its `Payload.max_decode_packets`): with more waiting, it would come back to the same for ever. What is left answers the next poll.
+const MOST_IN_AN_ANSWER: usize = 16;
+
 /// What a carrier is to do next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken {
@@ -63,6 +67,17 @@ impl Outgoing {
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }
+    }
+
+    /// Takes the first frames, `most` at most, which wait no longer.
+    fn take(&mut self, most: usize) -> Batch {
+        let batch: Batch = if self.queue.len() <= most {
+            std::mem::take(&mut self.queue)
+        } else {
+            self.queue.drain(..most).collect()
+        };
+        self.cost = self.cost.saturating_sub(batch.iter().map(Frame::cost).sum());
+        batch
     }
 
     pub(super) fn clear(&mut self) -> Vec<Waker> {
@@ -119,7 +134,7 @@ impl Session {
         room.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until something is to be sent by long-polling, and takes it all. `None`: the session has ended.
+    /// Waits until something is to be sent by long-polling, and takes what one answer may hold. `None`: the session has ended.
     pub(crate) fn poll_to_answer(&self, cx: &Context<'_>) -> Poll<Option<(Batch, Stage)>> {
         let (batch, stage, room) = {
             let mut state = self.state.lock();
@@ -136,8 +151,7 @@ impl Session {
                 state.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            let batch = std::mem::take(&mut state.outgoing.queue);
-            state.outgoing.cost = 0;
+            let batch = state.outgoing.take(MOST_IN_AN_ANSWER);
             let now = self.layer.clock.now();
             state.heartbeat.progress(now);
             (batch, state.stage, state.room(&self.layer.settings))
