@@ -88,7 +88,7 @@ describe('ticket refuses', () => {
     late.on('disconnect', () => (ended = true));
     await until(() => ended, 10_000, 'the late one is turned away');
     assert.deepEqual(events, [['kicked', { reason: 'banned', reconnect: false }]]);
-    late.close();
+    late.disconnect();
 
     assert.equal((await suite.cluster.stat('DELETE', `/v1/users/${user}/ban`)).status, 204);
     await Client.connect(suite.cluster, user);

@@ -84,7 +84,7 @@ describe('nginx in front of the cluster', () => {
       const users = Object.values(await usersOnDifferentSpears(suite.cluster, unique('nginx')));
       const [one, other] = await Promise.all(users.map((user) => connect(user, { transports })));
       assert.notEqual(one.node, other.node);
-      assert.equal(other.socket.io.uri, `https://${SPEARS.replace('++', other.node.at(-1))}:${ports.open}`);
+      assert.equal(other.socket.raw.io.uri, `https://${SPEARS.replace('++', other.node.at(-1))}:${ports.open}`);
       for (let number = 1; number <= 3; number += 1) await one.sendTo(other.user, number);
       const came = await other.receives(directConversation(...users), 3);
       assert.deepEqual(came.map(({ body }) => body), [1, 2, 3]);

@@ -1,9 +1,9 @@
-// A user's device: token → ticket → the official socket.io client, with everything it was told recorded.
+// A user's device: token → ticket → the client that the tests run with (clients/index.mjs), with everything it was told recorded.
 
-import { io } from 'socket.io-client';
-
+import { open } from './clients/index.mjs';
 import { until, within } from './wait.mjs';
 
+export { open };
 export const ANSWER_MS = 10_000;
 
 /** `POST /v1/tickets`; answers `{status, body}`. */
@@ -37,12 +37,6 @@ export async function usersOnDifferentSpears(cluster, prefix, spears = 2) {
     found[await homeOf(cluster, user)] ??= user;
   }
   return found;
-}
-
-/** Opens a socket with this ticket; the caller waits for `connect`, `ready` or `connect_error`. */
-export function open(url, ticket, options = {}) {
-  const auth = ticket === undefined ? {} : { ticket };
-  return io(url, { auth, reconnection: false, forceNew: true, transports: ['websocket'], ...options });
 }
 
 /** Why a connection with this ticket is refused: the error's `data`. */
@@ -113,7 +107,7 @@ export class Client {
 
   /** Emits, and answers the acknowledgement, whether ok or not. */
   ask(event, payload, budgetMs = ANSWER_MS) {
-    return this.socket.timeout(budgetMs).emitWithAck(event, payload);
+    return this.socket.ask(event, payload, budgetMs);
   }
 
   /** Emits, and answers what an `ok` acknowledgement holds; throws otherwise. */
@@ -170,9 +164,9 @@ export class Client {
     this.socket.disconnect();
   }
 
-  /** Cuts the WebSocket below socket.io, as a network that goes away does. */
+  /** Cuts its connections below socket.io, as a network that goes away does. */
   cut() {
-    this.socket.io.engine.transport.ws.terminate();
+    this.socket.cut();
   }
 }
 

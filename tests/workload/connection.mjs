@@ -114,7 +114,7 @@ export class Connection {
   /** Emits; answers the acknowledgement, or undefined where none came. */
   async ask(event, payload) {
     try {
-      return await this.#socket.timeout(ANSWER_MS).emitWithAck(event, payload);
+      return await this.#socket.ask(event, payload, ANSWER_MS);
     } catch {
       return undefined;
     }
