@@ -9,11 +9,12 @@ bin/test.sh [--allow-missing] [--quick]
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
 client, earlier ones of it and python-socketio, schemathesis against the business API, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
-for every node). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
+for every node). What is about messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT,
+PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
 redis-sentinel, nginx and python3-venv where it may.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
-  --quick           no fault and no browser tests, no storm, no fuzzing
+  --quick           no fault and no browser tests, no storm, no fuzzing, and messaging with one client
 USAGE
 }
 
@@ -159,14 +160,31 @@ done
 $quick || both+=(tests/fault/*.test.mjs tests/workload/*.test.mjs)
 if $browser; then both+=(tests/browser/*.test.mjs); fi
 step "end-to-end, fault, storm and browser tests on test1" node_tests test1 "${both[@]}"
+# The suites in which clients do something: with another client, or over another transport, they say the same.
+as_client() { # CLIENT TRANSPORT
+  local suites=() name
+  for name in bad_payloads conversation devices groups limits marks membership presence refresh refusals resume rooms signals watch; do
+    # They know no `maxPayload`: what that suite sends at once is more than one request may bring.
+    case "$1 $2 $name" in "v2 polling limits" | "python polling limits") continue ;; esac
+    suites+=("tests/e2e/$name.test.mjs")
+  done
+  PHALANX_TEST_CLIENT=$1 PHALANX_TEST_TRANSPORT=$2 node_tests test1 "${suites[@]}"
+}
+if ! $quick; then
+  for road in "v4 polling" "v3 upgrade" "v2 websocket" "v2 polling" "python websocket" "python polling"; do
+    case $road in python*) $python || continue ;; esac
+    # Two words: the client, and what carries it.
+    step "messaging with $road on test1" as_client $road
+  done
+fi
 if $servers; then
-  step "the same on test2" node_tests test2 "${both[@]}"
+  step "end-to-end, fault, storm and browser tests on test2" node_tests test2 "${both[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
   step "scripts" node_tests test1 tests/scripts/*.test.mjs
 fi
 
 printf '\n'
-if $quick; then skipped+=("the fault, storm and browser tests, and fuzzing (--quick)"); fi
+if $quick; then skipped+=("the fault, storm and browser tests, messaging with the other clients, and fuzzing (--quick)"); fi
 if [ ${#skipped[@]} -eq 0 ]; then
   printf 'all tests passed, nothing was skipped\n'
 else
