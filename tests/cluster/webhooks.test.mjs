@@ -19,7 +19,12 @@ describe('webhooks', () => {
   const options = { env: {} };
   before(async () => {
     receiver = await Receiver.start();
-    Object.assign(options.env, receiver.env, { PHALANX__STAT__WEBHOOKS__BATCH_EVENTS: '5' });
+    Object.assign(options.env, receiver.env, {
+      PHALANX__STAT__WEBHOOKS__BATCH_EVENTS: '5',
+      // One user makes the whole load.
+      PHALANX__SPEAR__EVENTS__CONNECTION_PER_SECOND: '0',
+      PHALANX__SPEAR__EVENTS__USER_PER_SECOND: '0',
+    });
   });
   const suite = withCluster(options);
   before(() => awake(suite.cluster, receiver));
