@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
 import { Client, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
 import { Receiver, awake } from '../support/receiver.mjs';
@@ -12,6 +13,8 @@ import { until } from '../support/wait.mjs';
 // The profile's session time-out is 3 s: so long a dead node holds its shares.
 const MOVED_MS = 3_000 + 20_000;
 const CONVERSATIONS = 24;
+// Between two messages of a conversation: some 400 a second in all, which the back end of the test can take.
+const BETWEEN_MS = 60;
 
 // A suite, because its hooks run one after the other.
 describe('webhooks', () => {
@@ -73,7 +76,10 @@ describe('webhooks', () => {
       const sent = new Map(others.map((other) => [other, 0]));
       let stopped = false;
       const sending = others.map(async (other) => {
-        while (!stopped) sent.set(other, (await alice.sendTo(other, sent.get(other) + 1)).seq);
+        while (!stopped) {
+          sent.set(other, (await alice.sendTo(other, sent.get(other) + 1)).seq);
+          await setTimeout(BETWEEN_MS);
+        }
       });
       const before = receiver.events.length;
       await until(() => receiver.events.length > before + 300, MOVED_MS, 'it is being told');
