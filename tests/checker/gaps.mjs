@@ -11,6 +11,7 @@
 //
 // A hole between two messages of a connection that no `gap` names is for order.mjs to say.
 
+import { Confirmed } from './confirmed.mjs';
 import { of } from './maps.mjs';
 
 export class Gaps {
@@ -20,14 +21,14 @@ export class Gaps {
   #places = new Map();
   /** connection → conversation → [[from, to]] */
   #gaps = new Map();
-  /** device key → conversation → `{seq, line}` of the highest `ack` */
-  #confirmed = new Map();
+  #confirmed;
   /** conversation → `{to, line}` of gaps that name more than all before them, in order */
   #taken = new Map();
 
   constructor(facts, report) {
     this.#facts = facts;
     this.#report = report;
+    this.#confirmed = new Confirmed(facts);
   }
 
   observe(event, line) {
@@ -36,12 +37,8 @@ export class Gaps {
         return this.#gap(event, line);
       case 'receive':
         return this.#receive(event, line);
-      case 'ack': {
-        const confirmed = of(this.#confirmed, this.#facts.connection(event.connection, line).key);
-        const before = confirmed.get(event.conversation);
-        if (!before || event.seq > before.seq) confirmed.set(event.conversation, { seq: event.seq, line });
-        return;
-      }
+      case 'ack':
+        return this.#confirmed.observe(event, line);
       case 'drained':
         return this.#drained(event, line);
       case 'disconnect':
@@ -121,8 +118,8 @@ export class Gaps {
   /** The first that a connection is given of a conversation follows what the device has confirmed, or what it was told is gone. */
   #begins(connection, conversation, next) {
     const { name } = conversation;
-    const known = [this.#confirmed.get(connection.key)?.get(name), this.#places.get(connection.number)?.get(name), { seq: 0 }];
-    this.#nothingSilent(connection, conversation, known.filter(Boolean).reduce((a, b) => (b.seq > a.seq ? b : a)), next);
+    const [confirmed, place] = [this.#confirmed.at(connection.key, name), this.#places.get(connection.number)?.get(name)];
+    this.#nothingSilent(connection, conversation, place?.seq > confirmed.seq ? place : confirmed, next);
   }
 
   #nothingSilent(connection, conversation, last, next) {

@@ -8,19 +8,22 @@
 //                acknowledgement; one that was not acknowledged comes again once the device connects anew, unless the device said
 //                itself that it holds everything up to it
 
+import { Confirmed } from './confirmed.mjs';
+import { at } from './maps.mjs';
+
 export class Lost {
   #facts;
   #report;
   /** conversation → device key → set of seqs */
   #received = new Map();
-  /** device key → conversation → the highest `ack` */
-  #confirmed = new Map();
+  #confirmed;
   /** device key → conversation → [[from, to]] */
   #gaps = new Map();
 
   constructor(facts, report) {
     this.#facts = facts;
     this.#report = report;
+    this.#confirmed = new Confirmed(facts);
   }
 
   observe(event, line) {
@@ -28,7 +31,7 @@ export class Lost {
       case 'receive': {
         const conversation = this.#facts.conversation(event.conversation);
         const device = this.#deviceOf(event.connection, line);
-        this.#set(conversation.name, device.key).add(event.seq);
+        at(this.#received, conversation.name, device.key, () => new SeqSet()).add(event.seq);
         if (conversation.complete && !conversation.stored[event.seq] && event.seq > conversation.trimmed) {
           this.#report.add({
             promise: 1,
@@ -43,16 +46,11 @@ export class Lost {
         }
         return;
       }
-      case 'ack': {
-        const confirmed = this.#of(this.#confirmed, this.#deviceOf(event.connection, line).key);
-        confirmed.set(event.conversation, Math.max(event.seq, confirmed.get(event.conversation) ?? 0));
-        return;
-      }
+      case 'ack':
+        return this.#confirmed.observe(event, line);
       case 'gap': {
-        const gaps = this.#of(this.#gaps, this.#deviceOf(event.connection, line).key);
-        const ranges = gaps.get(event.conversation) ?? [];
-        gaps.set(event.conversation, ranges);
-        ranges.push([event.from_seq, event.to_seq]);
+        const { key } = this.#deviceOf(event.connection, line);
+        at(this.#gaps, key, event.conversation, () => []).push([event.from_seq, event.to_seq]);
       }
     }
   }
@@ -134,24 +132,11 @@ export class Lost {
     const own = (send?.attempts ?? []).filter((attempt) => send.user === device.user && attempt.device === device.device);
     if (own.length === 0) return false;
     if (own.some((attempt) => attempt.answer?.ok || attempt.connection === last.number)) return true;
-    return seq <= (this.#confirmed.get(device.key)?.get(conversation.name) ?? 0);
+    return seq <= this.#confirmed.at(device.key, conversation.name).seq;
   }
 
   #deviceOf(connection, line) {
     return this.#facts.devices.get(this.#facts.connection(connection, line).key);
-  }
-
-  #set(conversation, key) {
-    const devices = this.#of(this.#received, conversation);
-    let found = devices.get(key);
-    if (!found) devices.set(key, (found = new SeqSet()));
-    return found;
-  }
-
-  #of(map, key) {
-    let found = map.get(key);
-    if (!found) map.set(key, (found = new Map()));
-    return found;
   }
 }
 

@@ -11,15 +11,15 @@
 // the device has confirmed on a newer connection: the older one may not know yet that it was replaced, and goes on from there when its
 // user comes back to a group.
 
-import { of } from './maps.mjs';
+import { Confirmed } from './confirmed.mjs';
+import { at, of } from './maps.mjs';
 
 export class Order {
   #facts;
   #report;
   /** connection → conversation → `{seq, line}` of the last message */
   #last = new Map();
-  /** device key → conversation → `{seq, line}` of the highest `ack` */
-  #confirmed = new Map();
+  #confirmed;
   /** conversation → connection → the highest `ack` */
   #acks = new Map();
   /** connection → conversation → [[from, to]] */
@@ -28,6 +28,7 @@ export class Order {
   constructor(facts, report) {
     this.#facts = facts;
     this.#report = report;
+    this.#confirmed = new Confirmed(facts);
   }
 
   observe(event, line) {
@@ -35,9 +36,7 @@ export class Order {
       case 'receive':
         return this.#receive(event, line);
       case 'ack': {
-        const confirmed = of(this.#confirmed, this.#facts.connection(event.connection, line).key);
-        const before = confirmed.get(event.conversation);
-        if (!before || event.seq > before.seq) confirmed.set(event.conversation, { seq: event.seq, line });
+        this.#confirmed.observe(event, line);
         const acks = of(this.#acks, event.conversation);
         acks.set(event.connection, Math.max(event.seq, acks.get(event.connection) ?? 0));
         return;
@@ -97,7 +96,7 @@ export class Order {
   /** The first message of a conversation on a connection follows what the device has confirmed. */
   #resumes(connection, conversation, next) {
     const device = this.#facts.devices.get(connection.key);
-    const confirmed = this.#confirmed.get(connection.key)?.get(conversation.name) ?? { seq: 0 };
+    const confirmed = this.#confirmed.at(connection.key, conversation.name);
     for (let seq = Math.max(confirmed.seq, conversation.trimmed) + 1; seq < next.seq; seq += 1) {
       if (!conversation.exists(seq) || !this.#facts.isOwed(device, conversation, seq)) continue;
       if (this.#isExcused(connection, conversation, seq, next.line)) continue;
@@ -115,8 +114,7 @@ export class Order {
   }
 
   #gap({ connection, conversation, from_seq, to_seq }) {
-    const gaps = of(this.#gaps, connection);
-    gaps.set(conversation, [...(gaps.get(conversation) ?? []), [from_seq, to_seq]]);
+    at(this.#gaps, connection, conversation, () => []).push([from_seq, to_seq]);
   }
 
   /** What should have come by now has come. */
