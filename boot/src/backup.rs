@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use store::{SqliteStore, StoreError};
+use store::{SqliteStore, StoreCopy, StoreError};
 
 use crate::settings::{Shared, StoreKind};
 
@@ -80,11 +80,11 @@ pub fn restore(shared: &Shared, from: &Path) -> Result<(), BackupError> {
         }
     }
     // Before anything is written, or what a broken backup leaves behind would be in the way of the next one.
-    SqliteStore::check_copy(from)?;
+    let store = StoreCopy::open(from)?;
     // With the store the cluster has data: last.
     fs::create_dir_all(&data_dir).map_err(at(&data_dir))?;
     copy_keys(from, &data_dir)?;
-    Ok(SqliteStore::bring_back(from, &data_dir)?)
+    Ok(store.bring_back(&data_dir)?)
 }
 
 fn data_dir(shared: &Shared) -> Result<PathBuf, BackupError> {

@@ -53,7 +53,7 @@ pub use outbox::{Confirm, Consumer, Outbox, OutboxEntry, OutboxPage, Pointer, To
 pub use redis::{RedisOptions, RedisStore};
 pub use reports::{Report, Reports};
 pub use retention::{Extent, Progress, Retention, RetentionPolicy, Space, TrimStep};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, StoreCopy};
 pub use watching::{WatchChange, Watched, Watching};
 
 /// Everything that is kept.

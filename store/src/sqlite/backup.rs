@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rusqlite::Connection;
@@ -28,30 +28,38 @@ impl SqliteStore {
         sync(&copy)?;
         check(&copy)
     }
+}
 
-    /// Looks whether the directory holds a whole copy that this program can read.
+/// A whole copy, which this program can read.
+#[derive(Debug)]
+pub struct StoreCopy {
+    file: PathBuf,
+}
+
+impl StoreCopy {
+    /// The copy in a directory. Blocks while all of it is looked at.
     ///
     /// # Errors
-    /// As [`SqliteStore::bring_back`].
-    pub fn check_copy(dir: &Path) -> Result<(), StoreError> {
-        check(&dir.join(FILE))
+    /// As [`SqliteStore::copy`], and [`StoreError::Schema`] where it is of a newer program.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let file = dir.join(FILE);
+        check(&file)?;
+        Ok(Self { file })
     }
 
-    /// Brings the copy in `from` into `dir`, which no process may use.
+    /// Brings it into `dir`, which no process may use.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] where one does; else as [`SqliteStore::copy`], and [`StoreError::Schema`] where the copy is of a newer
-    /// program.
-    pub fn bring_back(from: &Path, dir: &Path) -> Result<(), StoreError> {
+    /// [`StoreError::Locked`] where one does, [`StoreError::Unavailable`] where a file cannot be read or written, or there is a store.
+    pub fn bring_back(&self, dir: &Path) -> Result<(), StoreError> {
         let _lock = lock(dir)?;
-        let (copy, file) = (from.join(FILE), dir.join(FILE));
-        check(&copy)?;
+        let file = dir.join(FILE);
         if file.exists() {
             return Err(StoreError::Unavailable(format!("{} is in the way", file.display())));
         }
         // Whole, or not there: a store that is half copied would be taken for one.
         let partial = dir.join(format!("{FILE}.partial"));
-        fs::copy(&copy, &partial).map_err(|error| unavailable(&partial, &error))?;
+        fs::copy(&self.file, &partial).map_err(|error| unavailable(&partial, &error))?;
         sync(&partial)?;
         fs::rename(&partial, &file).map_err(|error| unavailable(&file, &error))?;
         sync(dir)
@@ -86,6 +94,10 @@ mod tests {
         conformance::support::{append, direct, everything, page, seqs, to_user},
     };
 
+    fn bring_back(from: &Path, dir: &Path) -> Result<(), StoreError> {
+        StoreCopy::open(from)?.bring_back(dir)
+    }
+
     fn open(dir: &Path) -> SqliteStore {
         SqliteStore::open(dir, SqliteOptions::default()).expect("it opens")
     }
@@ -108,7 +120,7 @@ mod tests {
         copied.expect("it ran").expect("it was copied");
         append(&store, to_user("a", "b")).await;
 
-        SqliteStore::bring_back(to.path(), back.path()).expect("it is brought back");
+        bring_back(to.path(), back.path()).expect("it is brought back");
         let restored = open(back.path());
         let left = page(&restored, everything(&direct("a", "b"))).await;
         assert!((20..=70).contains(&left.last_seq), "{}", left.last_seq);
@@ -126,14 +138,14 @@ mod tests {
         SqliteStore::copy(dir.path(), to.path()).expect("it was copied");
         let again = SqliteStore::copy(dir.path(), to.path());
         assert!(again.is_err(), "{again:?}");
-        let over = SqliteStore::bring_back(to.path(), dir.path());
+        let over = bring_back(to.path(), dir.path());
         assert!(
             matches!(&over, Err(StoreError::Unavailable(text)) if text.contains("in the way")),
             "{over:?}"
         );
 
         let used = open(other.path());
-        let locked = SqliteStore::bring_back(to.path(), other.path());
+        let locked = bring_back(to.path(), other.path());
         assert!(matches!(locked, Err(StoreError::Locked(_))), "{locked:?}");
         drop(used);
 
@@ -143,7 +155,7 @@ mod tests {
         bytes[middle..middle + 4_000].fill(0xaa);
         fs::write(&copy, bytes).expect("it is written");
         let back = self::dir();
-        let broken = SqliteStore::bring_back(to.path(), back.path());
+        let broken = bring_back(to.path(), back.path());
         assert!(broken.is_err(), "{broken:?}");
         assert!(!back.path().join(FILE).exists());
     }

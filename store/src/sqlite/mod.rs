@@ -73,7 +73,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
-pub use self::options::SqliteOptions;
+pub use self::{backup::StoreCopy, options::SqliteOptions};
 use self::{
     job::{Job, Operation, Task},
     live::Live,
