@@ -7,6 +7,8 @@ const OF_LIMIT: f64 = 0.8;
 /// Trimming begins at this part of the bound, and ends at the lower one, so that it is not at work with every message.
 const BEGINS: f64 = 0.95;
 const ENDS: f64 = 0.9;
+/// From here on it may be reached soon.
+const NEAR: f64 = 0.7;
 
 /// The fullest place of the store.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +39,11 @@ impl Pressure {
     /// 1 where the bound is reached.
     pub(super) fn filled(self) -> f64 {
         self.used as f64 / self.bound as f64
+    }
+
+    /// Whether there may be no room soon.
+    pub(super) fn is_near(self) -> bool {
+        self.filled() > NEAR
     }
 
     /// The share of what is in use that has to go, 0 to 1; `None` while there is room. `pressed`: whether there was none before.

@@ -23,16 +23,18 @@ const STEP_PAUSE: Duration = Duration::from_millis(10);
 /// So much longer than a step took is the pause after it: a pass takes a tenth of what one client of the store can.
 const PAUSE_FACTOR: u32 = 9;
 
-/// Between two looks at how full the store is.
+/// Between two looks at how full the store is, while there is room, and near the bound: a send that finds none waits, but not for long.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY_NEAR: Duration = Duration::from_millis(100);
 
 /// What is younger is not trimmed for want of room: it may be on its way still.
 const YOUNGEST_MS: u64 = 1_000;
 /// Where only so little is left, the bound is too low for what is sent.
 const SCARCE_MS: u64 = 3_600_000;
 
-/// After so many passes that freed nothing, others fill the store than messages: then history goes only once in an interval.
-const FRUITLESS_MOST: u32 = 3;
+/// Where passes free nothing for so long, others fill the store than messages: then history goes only once in an interval. Longer than it
+/// takes until what is too young can go.
+const FRUITLESS_FOR: Duration = Duration::from_secs(3);
 
 /// After an election that could not be joined, or a step that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -60,6 +62,22 @@ struct Metrics {
 struct Pass {
     trimmed: u64,
     ages: Ages,
+    /// Where the store became too full on the way, it ended before it had seen all.
+    is_whole: bool,
+}
+
+/// What is known of the ages of messages.
+struct Seen {
+    ages: Ages,
+    at: Instant,
+}
+
+impl Seen {
+    /// The age that about this share of the messages has by now.
+    fn reached_by(&self, share: f64) -> Option<u64> {
+        let since = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ages.reached_by(share).map(|age| age.saturating_add(since))
+    }
 }
 
 impl Trimmer {
@@ -104,30 +122,50 @@ impl Trimmer {
 
     /// Pass after pass: when it is time for one, and at once while the store is too full.
     async fn trim(&self) {
-        // Before the first pass nobody knows where to cut.
-        let mut pressed = self.look().await.is_some_and(|pressure| pressure.share(false).is_some());
-        let mut ages = self.finish(self.pass(self.settings.policy(), pressed).await);
-        let mut next = Instant::now() + self.interval();
-        let mut fruitless = 0;
+        let mut seen = Seen { ages: Ages::new(), at: Instant::now() };
+        let mut pressed = false;
+        let mut next = Instant::now();
+        let mut helped_at = Instant::now();
         loop {
             let pressure = self.look().await;
             let share = pressure.and_then(|pressure| pressure.share(pressed));
             let was_pressed = std::mem::replace(&mut pressed, share.is_some());
-            let cut_ms = share.and_then(|share| ages.reached_by(share)).map(|age| age.max(YOUNGEST_MS));
-            if let (Some(pressure), Some(cut_ms)) = (pressure, cut_ms) {
-                tell(pressure, cut_ms, was_pressed);
-            } else if Instant::now() < next {
-                time::sleep(LOOK_EVERY.min(self.interval())).await;
+            if !pressed && Instant::now() < next {
+                let is_near = pressure.is_some_and(Pressure::is_near);
+                time::sleep(self.interval().min(if is_near { LOOK_EVERY_NEAR } else { LOOK_EVERY })).await;
                 continue;
             }
+            // Before anything was seen nobody knows where to cut: then a pass looks.
+            let cut_ms = share.and_then(|share| seen.reached_by(share)).map(|age| age.max(YOUNGEST_MS));
+            if let (Some(pressure), Some(cut_ms)) = (pressure, cut_ms) {
+                tell(pressure, cut_ms, was_pressed);
+            }
             let pass = self.pass(self.policy(cut_ms), pressed).await;
-            let trimmed = pass.trimmed;
-            ages = self.finish(pass);
-            next = Instant::now() + self.interval();
-            let (Some(before), true) = (pressure, pressed) else { continue };
-            let helped = trimmed > 0 && self.look().await.is_none_or(|after| after.used < before.used);
-            fruitless = if helped { 0 } else { fruitless + 1 };
-            if fruitless >= FRUITLESS_MOST {
+            let Pass { trimmed, is_whole, .. } = pass;
+            let held_before = seen.ages.messages();
+            if is_whole {
+                seen = Seen { ages: self.finish(pass), at: Instant::now() };
+                next = Instant::now() + self.interval();
+            } else if held_before == 0 {
+                // Which conversations come first is chance, so a part of them tells as well where to cut.
+                seen = Seen { ages: pass.ages, at: Instant::now() };
+            }
+            let (Some(before), true) = (pressure, pressed) else {
+                helped_at = Instant::now();
+                continue;
+            };
+            // Where as many are left as before, more was sent meanwhile than went.
+            let held = seen.ages.messages();
+            let helped = match cut_ms {
+                None => held > 0,
+                Some(_) if trimmed == 0 => false,
+                Some(_) => {
+                    held >= held_before || self.look().await.is_none_or(|after| after.used < before.used)
+                }
+            };
+            if helped {
+                helped_at = Instant::now();
+            } else if helped_at.elapsed() >= FRUITLESS_FOR {
                 let Pressure { used, bound } = before;
                 tracing::error!(
                     used,
@@ -135,8 +173,8 @@ impl Trimmer {
                     "the store is too full, and trimming history does not help: something else fills it"
                 );
                 time::sleep(self.interval()).await;
-            } else if !helped {
-                time::sleep(LOOK_EVERY).await;
+            } else {
+                time::sleep(LOOK_EVERY_NEAR).await;
             }
         }
     }
@@ -172,10 +210,11 @@ impl Trimmer {
         pressure
     }
 
-    /// All conversations once. A step that fails is done again.
+    /// All conversations once; fewer where there is room at first and none any more on the way. A step that fails is done again.
     async fn pass(&self, policy: RetentionPolicy, pressed: bool) -> Pass {
-        let mut pass = Pass { trimmed: 0, ages: Ages::new() };
+        let mut pass = Pass { trimmed: 0, ages: Ages::new(), is_whole: true };
         let mut from = Progress::default();
+        let mut looked_at = Instant::now();
         loop {
             let began = Instant::now();
             let TrimStep { next, messages, held } = match self.store.trim(policy, from).await {
@@ -194,6 +233,13 @@ impl Trimmer {
             // Where there is no room, sends would have to wait for it.
             let pause = if pressed { Duration::ZERO } else { PAUSE_FACTOR * began.elapsed() };
             time::sleep(pause.max(STEP_PAUSE)).await;
+            if !pressed && looked_at.elapsed() >= LOOK_EVERY {
+                looked_at = Instant::now();
+                if self.look().await.is_some_and(|pressure| pressure.share(false).is_some()) {
+                    pass.is_whole = false;
+                    return pass;
+                }
+            }
         }
     }
 
@@ -203,7 +249,7 @@ impl Trimmer {
     }
 
     fn finish(&self, pass: Pass) -> Ages {
-        let Pass { trimmed, ages } = pass;
+        let Pass { trimmed, ages, .. } = pass;
         let oldest_ms = ages.oldest_ms();
         self.stored.change(|findings| {
             findings.messages = Some(ages.messages());
