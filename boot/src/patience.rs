@@ -21,7 +21,7 @@ pub trait Passing: Display {
 
 impl Passing for StoreError {
     fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
     }
 }
 

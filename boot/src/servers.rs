@@ -42,6 +42,7 @@ pub(crate) fn redis(settings: &RedisSettings) -> redis_link::RedisOptions {
         database: settings.database,
         connect_timeout: CONNECT_TIMEOUT.min(response_timeout),
         response_timeout,
+        full_timeout: Duration::from_millis(settings.full_timeout_ms),
     }
 }
 

@@ -38,6 +38,9 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "the store refused a call");
-        Self::unavailable("the store cannot be reached")
+        Self::unavailable(match error {
+            StoreError::Full(_) => "the store is full",
+            _ => "the store cannot be reached",
+        })
     }
 }

@@ -3,7 +3,7 @@
 use redis::{Pipeline, Script, ServerError, Value};
 use tokio::time::Instant;
 
-use crate::{Call, LinkError, Wait, connection::Connection};
+use crate::{Call, LinkError, Wait, connection::Connection, error::FULL};
 
 /// A call that has no answer yet.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) moved: bool,
     /// Whether a call must wait a little until it can be executed.
     pub(crate) pause: bool,
+    /// What a server said that has no room for some of the calls to be done again.
+    pub(crate) full: Option<LinkError>,
     pub(crate) error: Option<LinkError>,
 }
 
@@ -65,6 +67,7 @@ enum Answer {
     Moved(String),
     Ask(String),
     NotYet,
+    Full(LinkError),
     Error(LinkError),
 }
 
@@ -122,6 +125,10 @@ pub(crate) async fn send(
                 outcome.pause = true;
                 outcome.again.push(again(None));
             }
+            Answer::Full(error) => {
+                outcome.full = Some(error);
+                outcome.again.push(again(None));
+            }
             Answer::Error(error) => outcome.fail(error),
         }
     }
@@ -143,10 +150,12 @@ pub(crate) async fn send(
 
 fn sort(connection: &Connection, answer: Value, script: Option<&'static Script>) -> Answer {
     let Value::ServerError(error) = answer else { return Answer::Done(answer) };
-    let refused = |error: &ServerError| Answer::Error(LinkError::answer(connection.address(), error));
+    let said = |error: &ServerError| LinkError::answer(connection.address(), error);
+    let refused = |error: &ServerError| Answer::Error(said(error));
     match (error.code(), script) {
         ("NOSCRIPT", Some(script)) => Answer::UnknownScript(script),
         ("TRYAGAIN", _) => Answer::NotYet,
+        (FULL, _) => Answer::Full(said(&error)),
         ("MOVED" | "ASK", _) => match redirection(&error, connection.address()) {
             Some(address) if error.code() == "ASK" => Answer::Ask(address),
             Some(address) => Answer::Moved(address),

@@ -11,6 +11,9 @@ pub enum LinkError {
     /// Redis cannot be reached or cannot serve now. Any part of the run may have been done; try again.
     #[error("redis cannot be reached: {0}")]
     Unavailable(String),
+    /// A server has no room: its `maxmemory` is reached. The call that met it did nothing, others of the run may have been done.
+    #[error("redis is full: {0}")]
+    Full(String),
     /// All of it was done on the primaries, but too few replicas confirmed it in time: a failover may take it back.
     #[error("only {confirmed} of {wanted} replicas confirmed in time")]
     NotReplicated {
@@ -25,7 +28,7 @@ pub enum LinkError {
 }
 
 /// What a server says while it, or the set of servers it belongs to, cannot serve: a later try may do.
-const PASSING: [&str; 10] = [
+const PASSING: [&str; 9] = [
     "READONLY",
     "LOADING",
     "CLUSTERDOWN",
@@ -35,8 +38,10 @@ const PASSING: [&str; 10] = [
     "UNBLOCKED",
     "BUSY",
     "MISCONF",
-    "OOM",
 ];
+
+/// What a server says that has no room. It looks before a command or script writes anything, so nothing of that call was done.
+pub(crate) const FULL: &str = "OOM";
 
 impl LinkError {
     /// No connection, a lost one, or no answer in time.
@@ -53,7 +58,11 @@ impl LinkError {
             Some(details) => format!("{address}: {} {details}", error.code()),
             None => format!("{address}: {}", error.code()),
         };
-        if PASSING.contains(&error.code()) { Self::Unavailable(text) } else { Self::Refused(text) }
+        match error.code() {
+            FULL => Self::Full(text),
+            code if PASSING.contains(&code) => Self::Unavailable(text),
+            _ => Self::Refused(text),
+        }
     }
 
     /// Of several errors of one run the most telling one: what may have been done outweighs what was done.
@@ -61,8 +70,9 @@ impl LinkError {
         let rank = |error: &Self| match error {
             Self::NotReplicated { .. } => 0,
             Self::Refused(_) => 1,
-            Self::Unavailable(_) => 2,
-            Self::Options(_) => 3,
+            Self::Full(_) => 2,
+            Self::Unavailable(_) => 3,
+            Self::Options(_) => 4,
         };
         match (self, other) {
             (Self::NotReplicated { wanted, confirmed }, Self::NotReplicated { confirmed: also, .. }) => {

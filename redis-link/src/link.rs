@@ -12,12 +12,13 @@ use std::{
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::Value;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{
     Call, Connection, LinkError, OnPush, RedisOptions, Wait,
     batch::{self, Outcome, Pending},
     connection::Login,
+    gate::pause,
     server::Server,
     topology::Topology,
 };
@@ -26,6 +27,8 @@ use crate::{
 const ROUNDS_MAX: usize = 8;
 /// How long a run waits where a slot is on its way and some keys of a call have left already.
 const SLOT_PAUSE: Duration = Duration::from_millis(20);
+/// After so many attempts at a server without room the pauses, 100 to 200 ms then, grow no more.
+const FULL_PAUSES: u32 = 3;
 
 /// The way to Redis. Clones share everything; connections are made when they are first needed, and again when lost.
 #[derive(Debug, Clone)]
@@ -63,7 +66,8 @@ impl Link {
         &self.inner.options
     }
 
-    /// Does the calls, and gives their answers in their order. Takes at most `response_timeout`.
+    /// Does the calls, and gives their answers in their order. Takes at most `response_timeout`; where a server has no room,
+    /// `full_timeout` more, in which what it did not take is tried again.
     ///
     /// It is one round trip to each server concerned, all at once. Calls of one tag are done in their order, save that
     /// one which a server did not do at first (an unknown script, a slot on its way) is done after the others; so what
@@ -74,12 +78,13 @@ impl Link {
     /// With `wait`, each server's part ends with `WAIT` on the connection that did it.
     ///
     /// # Errors
-    /// [`LinkError::Unavailable`], [`LinkError::Refused`], [`LinkError::NotReplicated`]. In each case some of the calls may have
-    /// been done, in the last one all of them.
+    /// [`LinkError::Unavailable`], [`LinkError::Full`], [`LinkError::Refused`], [`LinkError::NotReplicated`]. In each case some of the
+    /// calls may have been done, in the last one all of them.
     pub async fn run(&self, calls: Vec<Call>, wait: Option<Wait>) -> Result<Vec<Value>, LinkError> {
         let inner = &self.inner;
         inner.calls.fetch_add(calls.len() as u64, Ordering::Relaxed);
-        let deadline = Instant::now() + inner.options.response_timeout;
+        let began = Instant::now();
+        let mut deadline = began + inner.options.response_timeout;
         let longest = inner.options.response_timeout * 3 / 4;
         let wait = wait
             .filter(|wait| wait.replicas > 0)
@@ -90,10 +95,8 @@ impl Link {
             .enumerate()
             .map(|(place, call)| Pending { place, call, redirect: None })
             .collect();
-        for _ in 0..ROUNDS_MAX {
-            if pending.is_empty() {
-                return Ok(answers);
-            }
+        let (mut rounds, mut full) = (0, 0);
+        while rounds < ROUNDS_MAX && !pending.is_empty() {
             let parts = inner.part(pending, deadline).await?;
             let sending = parts.into_iter().map(|(server, part)| inner.send(server, part, wait, deadline));
             let mut all = Outcome::default();
@@ -101,6 +104,7 @@ impl Link {
                 all.done.extend(outcome.done);
                 all.again.extend(outcome.again);
                 all.pause |= outcome.pause;
+                all.full = outcome.full.or(all.full);
                 outcome.error.into_iter().for_each(|error| all.fail(error));
             }
             if let Some(error) = all.error {
@@ -109,6 +113,18 @@ impl Link {
             all.done.into_iter().for_each(|(place, answer)| answers[place] = answer);
             pending = all.again;
             pending.sort_unstable_by_key(|pending| pending.place);
+            if let Some(error) = all.full {
+                // Somebody may be making room.
+                full += 1;
+                let again_at = Instant::now() + pause(full.min(FULL_PAUSES));
+                if again_at > began + inner.options.full_timeout {
+                    return Err(error);
+                }
+                sleep_until(again_at).await;
+                deadline = Instant::now() + inner.options.response_timeout;
+                continue;
+            }
+            rounds += 1;
             if all.pause && !pending.is_empty() {
                 sleep(SLOT_PAUSE).await;
             }

@@ -34,10 +34,12 @@ pub struct RedisOptions {
     pub connect_timeout: Duration,
     /// How long a [`Link::run`](crate::Link::run) may take in all; at least `connect_timeout`.
     pub response_timeout: Duration,
+    /// How long a run that met a server without room waits for some, beyond its `response_timeout`; 0: it fails at once.
+    pub full_timeout: Duration,
 }
 
 impl Default for RedisOptions {
-    /// One server on this machine without a password; 1 s to connect, 2 s to answer.
+    /// One server on this machine without a password; 1 s to connect, 2 s to answer, 2 s for room.
     fn default() -> Self {
         Self {
             mode: Mode::Single,
@@ -48,6 +50,7 @@ impl Default for RedisOptions {
             database: 0,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
+            full_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -62,6 +65,7 @@ impl fmt::Debug for RedisOptions {
             .field("database", &self.database)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
+            .field("full_timeout", &self.full_timeout)
             .finish_non_exhaustive()
     }
 }

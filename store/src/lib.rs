@@ -72,6 +72,10 @@ pub enum StoreError {
     /// It could not be done now, or it is not known whether it was done; the same call may be made again.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
+    /// There is no room for it, and none was made while it waited. What of the call met this was not done, other parts may have
+    /// been; the same call may be made again.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// Another process has it open.
     #[error("{0} is locked by another process: only one may use it")]
     Locked(String),

@@ -93,7 +93,7 @@ async fn a_full_disk_refuses_whole_calls_and_works_again_when_there_is_room() {
         match store.append(batch.clone()).await {
             Ok(answers) => acknowledged += answers.len(),
             Err(error) => {
-                assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+                assert!(matches!(error, StoreError::Full(_)), "{error}");
                 break batch;
             }
         }

@@ -138,9 +138,10 @@ describe('by age', () => {
 });
 
 describe('by bytes', () => {
-  const BOUND = 24 << 20;
-  const BODY = 'x'.repeat(16_000);
-  const COUNT = 2_200;
+  const BOUND = 12 << 20;
+  const BODY = 'x'.repeat(48_000);
+  const COUNT = 800;
+  const AT_ONCE = 16;
   const suite = withCluster({
     env: {
       PHALANX__STORE__RETENTION__INTERVAL_MS: '100',
@@ -159,7 +160,15 @@ describe('by bytes', () => {
     bob.close();
     const early = unique('u');
     for (let n = 0; n < 20; n += 1) await alice.sendTo(early, BODY);
-    for (let n = 0; n < COUNT; n += 1) await alice.sendTo(bob.user, BODY);
+    // Faster than trimming can follow: what is younger than a second stays, so the store has no room for a while.
+    let sent = 0;
+    const sends = async () => {
+      while (sent < COUNT) {
+        sent += 1;
+        await alice.sendTo(bob.user, BODY);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, sends));
     // A conversation of which all is gone keeps its place.
     await begins(alice, directConversation(alice.user, early), undefined);
 

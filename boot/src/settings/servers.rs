@@ -42,6 +42,8 @@ pub struct RedisSettings {
     pub key_prefix: String,
     /// How long a call may take, in milliseconds.
     pub response_timeout_ms: u64,
+    /// How long a write waits for room in a server that is full, in milliseconds; 0: not at all.
+    pub full_timeout_ms: u64,
     /// How many replicas must hold what is acknowledged; above 0 reads are fenced too.
     pub wait_replicas: u32,
     /// How long they may take, in milliseconds.
@@ -115,6 +117,7 @@ impl RedisSettings {
             return Err(("password", both_or_neither("REDIS")));
         }
         between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)?;
+        between("full_timeout_ms", self.full_timeout_ms, 0, 60_000)?;
         between("wait_replicas", u64::from(self.wait_replicas), 0, 8)?;
         // Redis answers a WAIT only when its time is over, so the call must be able to last that long.
         between("wait_timeout_ms", self.wait_timeout_ms, 1, self.response_timeout_ms - 1)

@@ -66,6 +66,7 @@ const CLUSTER: &str = r#"
     database = 0
     key_prefix = "phalanx"
     response_timeout_ms = 2000
+    full_timeout_ms = 2000
     wait_replicas = 0
     wait_timeout_ms = 1000
 "#;

@@ -174,5 +174,9 @@ pub(super) async fn known(api: &Api, user: &User) -> Result<UserPresence, Proble
 
 pub(super) fn unreachable(error: StoreError) -> Problem {
     tracing::warn!(%error, "the store refused a call about a user");
-    Problem::new(Code::Unavailable, "the store cannot be reached").retry_after_s(1)
+    let detail = match error {
+        StoreError::Full(_) => "the store is full",
+        _ => "the store cannot be reached",
+    };
+    Problem::new(Code::Unavailable, detail).retry_after_s(1)
 }

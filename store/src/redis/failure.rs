@@ -14,6 +14,7 @@ pub(super) fn failed(error: LinkError) -> StoreError {
         LinkError::Refused(text) if CORRUPT.iter().any(|part| text.contains(part)) => {
             StoreError::Corrupt(text)
         }
+        LinkError::Full(text) => StoreError::Full(text),
         // Whatever else it is, a setting or a server can heal it.
         error => StoreError::Unavailable(error.to_string()),
     }

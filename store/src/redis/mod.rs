@@ -146,9 +146,7 @@ impl RedisStore {
         }
         for partition in partitions.into_values() {
             let key = partition.fence();
-            let mut command = redis::cmd("SET");
-            command.arg(&key).arg("");
-            calls.push(Call::command(key, command));
+            calls.push(Call::script(&key, script!("fence.lua"), &[&key], &["1"]));
         }
         let mut answers = self.run(calls, true).await?;
         answers.truncate(wanted);

@@ -17,6 +17,14 @@ pub(super) fn failed(error: Error) -> StoreError {
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::Utf8Error(..) => StoreError::Corrupt(error.to_string()),
+        _ => passing(&error),
+    }
+}
+
+/// Of a failure that another try may not meet.
+pub(super) fn passing(error: &Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full(error.to_string()),
         _ => StoreError::Unavailable(error.to_string()),
     }
 }

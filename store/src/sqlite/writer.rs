@@ -10,7 +10,7 @@ use super::{
     SqliteOptions, bans,
     cids::Sweep,
     consumers,
-    failure::{failed, signed},
+    failure::{failed, passing, signed},
     job::{Job, Weight},
     live::Live,
     unit::{Memory, Unit},
@@ -131,7 +131,7 @@ impl Writer {
         self.memory.forget();
         self.sweep.forget();
         for job in jobs {
-            job.refuse(StoreError::Unavailable(error.to_string()));
+            job.refuse(passing(error));
         }
     }
 
