@@ -32,7 +32,9 @@ pub(crate) enum What {
     Presence(User, Option<Told>, Presence),
     /// Nothing is to be told, but this is to be remembered.
     Remember(User, Option<Told>),
-    /// The message was recalled or trimmed.
+    /// A message that was recalled since: only its place is left.
+    Recalled(Arc<Message>),
+    /// The message was trimmed.
     Gone,
     /// Nothing has changed.
     Nothing,
@@ -69,16 +71,19 @@ impl Reader {
             })
             .collect();
         let mut presences = self.presences(users.into_iter().cloned().collect()).await?;
-        let what = |entry: &OutboxEntry| match &entry.pointer {
-            // Written down for another consumer.
-            Pointer::Message { .. } if !self.consumer.messages => What::Nothing,
-            Pointer::Message { conversation, seq } => messages
-                .remove(&(conversation.clone(), *seq))
-                .filter(|message| message.recalled_at.is_none())
-                .map_or(What::Gone, What::Message),
-            // Once is enough: it is as the user is now.
-            Pointer::Presence(user) => presences.remove(user).unwrap_or(What::Nothing),
-        };
+        let what =
+            |entry: &OutboxEntry| match &entry.pointer {
+                // Written down for another consumer.
+                Pointer::Message { .. } if !self.consumer.messages => What::Nothing,
+                Pointer::Message { conversation, seq } => messages
+                    .remove(&(conversation.clone(), *seq))
+                    .map_or(What::Gone, |message| match message.recalled_at {
+                        None => What::Message(message),
+                        Some(_) => What::Recalled(message),
+                    }),
+                // Once is enough: it is as the user is now.
+                Pointer::Presence(user) => presences.remove(user).unwrap_or(What::Nothing),
+            };
         let mut what = what;
         let item = |(partition, entry): &(u16, OutboxEntry)| Item {
             partition: *partition,

@@ -5,10 +5,11 @@ use serde::Serialize;
 use wire::{Message, User};
 
 use super::WebhookEvent;
+use crate::outbox::Event;
 
 /// One event, written.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(crate) struct WrittenEvent {
     pub(super) json: String,
 }
 
@@ -30,7 +31,7 @@ struct PresenceEvent<'a> {
     last_seen_at: Option<i64>,
 }
 
-impl Event {
+impl WrittenEvent {
     /// A message that was stored. Whoever is told twice knows it by the id.
     pub(super) fn message(message: &Message) -> serde_json::Result<Self> {
         let id = format!("message:{}:{}", message.conversation, message.seq);
@@ -54,8 +55,14 @@ impl Event {
     }
 }
 
+impl Event for WrittenEvent {
+    fn bytes(&self) -> usize {
+        self.json.len()
+    }
+}
+
 /// The body of a request.
-pub(super) fn body(events: &[Event]) -> String {
+pub(super) fn body(events: &[WrittenEvent]) -> String {
     let events: Vec<&str> = events.iter().map(|event| &*event.json).collect();
     format!("{{\"events\":[{}]}}", events.join(","))
 }
@@ -68,7 +75,8 @@ mod tests {
     fn presence_is_told_in_one_way() {
         let presence = Presence { online: true, devices: Vec::new(), last_seen_at: Some(5) };
         let user = User::new("al:ice").expect("a name");
-        let event = Event::presence(WebhookEvent::Online, &user, &presence, 7).expect("it can be written");
+        let event =
+            WrittenEvent::presence(WebhookEvent::Online, &user, &presence, 7).expect("it can be written");
         assert_eq!(
             body(&[event]),
             r#"{"events":[{"type":"online","id":"online:al:ice:7","user":"al:ice","at":7,"last_seen_at":5}]}"#

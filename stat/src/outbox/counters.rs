@@ -1,4 +1,4 @@
-//! Metrics of webhooks.
+//! Metrics of a consumer, `phalanx_<consumer>_…`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,12 +8,12 @@ use wire::time::now_ms;
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     dropped: Counter,
-    pub(super) skipped: Counter,
-    pub(super) failed: Counter,
-    pub(super) repeated: Counter,
-    pub(super) failing_since: Gauge,
+    pub(crate) skipped: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) repeated: Counter,
+    pub(crate) failing_since: Gauge,
     events: Counter,
     requests: Counter,
     given_up: Counter,
@@ -23,7 +23,7 @@ pub(super) struct Counters {
     of: Arc<Mutex<BTreeMap<u16, Lag>>>,
 }
 
-/// Of a share: entries that wait, and when the message that is being posted was sent.
+/// Of a share: entries that wait, and when the oldest message that is being handed over was sent.
 #[derive(Default)]
 struct Lag {
     entries: u64,
@@ -33,33 +33,34 @@ struct Lag {
 }
 
 /// A share is held while this is.
-pub(super) struct OfShare {
+pub(crate) struct OfShare {
     counters: Counters,
     share: u16,
 }
 
 impl Counters {
-    pub(super) fn new(labels: Vec<Label>) -> Self {
-        let counter = |name: &'static str| metrics::counter!(name, labels.clone());
-        let gauge = |name: &'static str| metrics::gauge!(name, labels.clone());
+    /// `consumer`: what the names of the metrics begin with, after `phalanx_`.
+    pub(crate) fn new(consumer: &str, labels: Vec<Label>) -> Self {
+        let counter = |name: &str| metrics::counter!(format!("phalanx_{consumer}_{name}"), labels.clone());
+        let gauge = |name: &str| metrics::gauge!(format!("phalanx_{consumer}_{name}"), labels.clone());
         Self {
-            dropped: counter("phalanx_webhooks_dropped_total"),
-            skipped: counter("phalanx_webhooks_skipped_total"),
-            failed: counter("phalanx_webhooks_failed_requests_total"),
-            repeated: counter("phalanx_webhooks_repeated_requests_total"),
-            failing_since: gauge("phalanx_webhooks_failing_since_timestamp_seconds"),
-            events: counter("phalanx_webhooks_events_total"),
-            requests: counter("phalanx_webhooks_requests_total"),
-            given_up: counter("phalanx_webhooks_given_up_total"),
-            entries: gauge("phalanx_webhooks_waiting_entries"),
-            seconds: gauge("phalanx_webhooks_waiting_seconds"),
-            shares: gauge("phalanx_webhooks_shares"),
+            dropped: counter("dropped_total"),
+            skipped: counter("skipped_total"),
+            failed: counter("failed_requests_total"),
+            repeated: counter("repeated_requests_total"),
+            failing_since: gauge("failing_since_timestamp_seconds"),
+            events: counter("events_total"),
+            requests: counter("requests_total"),
+            given_up: counter("given_up_total"),
+            entries: gauge("waiting_entries"),
+            seconds: gauge("waiting_seconds"),
+            shares: gauge("shares"),
             of: Arc::default(),
         }
     }
 
     /// A share is held from now on.
-    pub(super) fn of_share(&self, share: u16) -> OfShare {
+    pub(crate) fn of_share(&self, share: u16) -> OfShare {
         self.change(|of| {
             of.entry(share).or_default();
         });
@@ -67,7 +68,7 @@ impl Counters {
     }
 
     /// So many entries wait in a share, and so many before them had to go; answers how many of these were not counted yet.
-    pub(super) fn waiting(&self, share: u16, entries: u64, dropped: u64) -> u64 {
+    pub(crate) fn waiting(&self, share: u16, entries: u64, dropped: u64) -> u64 {
         let mut new = 0;
         self.change(|of| {
             let lag = of.entry(share).or_default();
@@ -83,23 +84,23 @@ impl Counters {
     }
 
     /// What had to go in a share is behind it.
-    pub(super) fn confirmed(&self, share: u16) {
+    pub(crate) fn confirmed(&self, share: u16) {
         self.change(|of| of.entry(share).or_default().dropped = 0);
     }
 
-    /// The oldest message that is being posted was sent then.
-    pub(super) fn oldest(&self, share: u16, sent_at: Option<i64>) {
+    /// The oldest message that is being handed over was sent then.
+    pub(crate) fn oldest(&self, share: u16, sent_at: Option<i64>) {
         self.change(|of| of.entry(share).or_default().oldest = sent_at);
     }
 
-    /// The back end has taken a request with so many events.
-    pub(super) fn taken(&self, events: usize) {
+    /// A request with so many events was taken.
+    pub(crate) fn taken(&self, events: usize) {
         self.requests.increment(1);
         self.events.increment(events as u64);
     }
 
     /// So many events were given up.
-    pub(super) fn given_up(&self, events: usize) {
+    pub(crate) fn given_up(&self, events: usize) {
         self.given_up.increment(events as u64);
     }
 
