@@ -5,14 +5,17 @@
 //! | `secret.rs` | [`Secret`]: shown by every client, asked for by every server ([`Guard`]) |
 //! | `channels.rs` | [`Channels`]: one kept channel for each live node of a role |
 //! | `ids/` | [`Ids`] and [`IdClient`]: message ids from the active idgen, many callers' in one request |
+//! | `loads.rs` | [`LoadClient`]: how many connections the spears hold, from any live stat |
 //! | `reports.rs` | [`ReportClient`]: what a node counts, to any live stat |
 
 mod channels;
 mod ids;
+mod loads;
 mod reports;
 mod secret;
 
 pub use channels::{Channels, Peer, PeerChannel};
 pub use ids::{Holder, IDS_PER_REQUEST_MAX, IdClient, IdOptions, Ids, IdsError};
+pub use loads::{LoadClient, Loads};
 pub use reports::{REPORT_INTERVAL, ReportClient, ReportError};
 pub use secret::{Guard, Secret, ShowSecret, guard};

@@ -131,7 +131,7 @@ mod tests {
     use wire::{
         Incarnation, NodeRecord, NodeState,
         proto::stat::{
-            ReportAccepted,
+            LoadsRequest, ReportAccepted, SpearLoads,
             stat_server::{Stat, StatServer},
         },
     };
@@ -143,9 +143,15 @@ mod tests {
 
     #[tonic::async_trait]
     impl Stat for Keeping {
+        type LoadsStream = tokio_stream::Empty<Result<SpearLoads, Status>>;
+
         async fn report(&self, request: Request<NodeReport>) -> Result<Response<ReportAccepted>, Status> {
             self.0.send(request.into_inner()).map_err(|_| Status::unavailable("the test has ended"))?;
             Ok(Response::new(ReportAccepted {}))
+        }
+
+        async fn loads(&self, _: Request<LoadsRequest>) -> Result<Response<Self::LoadsStream>, Status> {
+            Ok(Response::new(tokio_stream::empty()))
         }
     }
 

@@ -1,4 +1,4 @@
-//! gRPC `Stat.Report`: a node says how it is doing.
+//! What stat answers over gRPC: a node says how it is doing, and who assigns users asks how full the spears are.
 
 use std::sync::{
     Arc,
@@ -10,8 +10,10 @@ use store::{Report, Store};
 use tonic::{Request, Response, Status};
 use wire::{
     Incarnation, Role, User,
-    proto::stat::{NodeReport, ReportAccepted, stat_server::Stat},
+    proto::stat::{LoadsRequest, NodeReport, ReportAccepted, stat_server::Stat},
 };
+
+use crate::loads::{LoadStream, Loads};
 
 /// The version of `NodeReport` that is understood.
 const VERSION: u32 = 1;
@@ -20,15 +22,16 @@ const VERSION: u32 = 1;
 #[derive(Clone)]
 pub(crate) struct Intake {
     store: Arc<dyn Store>,
+    loads: Loads,
     max_counters: usize,
     accepted: Arc<AtomicU64>,
     counter: Counter,
 }
 
 impl Intake {
-    pub(crate) fn new(store: Arc<dyn Store>, max_counters: usize, labels: Vec<Label>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, loads: Loads, max_counters: usize, labels: Vec<Label>) -> Self {
         let counter = metrics::counter!("phalanx_stat_reports_total", labels);
-        Self { store, max_counters, accepted: Arc::default(), counter }
+        Self { store, loads, max_counters, accepted: Arc::default(), counter }
     }
 
     /// How many reports were taken since the start.
@@ -39,12 +42,18 @@ impl Intake {
 
 #[tonic::async_trait]
 impl Stat for Intake {
+    type LoadsStream = LoadStream;
+
     async fn report(&self, request: Request<NodeReport>) -> Result<Response<ReportAccepted>, Status> {
         let report = checked(request.into_inner(), self.max_counters)?;
         self.store.put_report(report).await.map_err(|error| Status::unavailable(error.to_string()))?;
         self.accepted.fetch_add(1, Ordering::Relaxed);
         self.counter.increment(1);
         Ok(Response::new(ReportAccepted {}))
+    }
+
+    async fn loads(&self, request: Request<LoadsRequest>) -> Result<Response<LoadStream>, Status> {
+        self.loads.subscribe(request.into_inner().version).map(Response::new)
     }
 }
 

@@ -5,7 +5,8 @@
 //! | `lib.rs` | [`run`]: the life of one stat node |
 //! | `settings.rs` | [`Settings`]: the `[stat]` table |
 //! | `api_key.rs` | [`ApiKey`]: what opens the business API, and for what |
-//! | `intake.rs` | gRPC `Stat.Report`: takes the nodes' reports |
+//! | `intake.rs` | gRPC: takes the nodes' reports |
+//! | `loads.rs` | tells ticket how full the spears are, over gRPC |
 //! | `observed.rs` | what this node has seen of the cluster, read once a second |
 //! | `nodes.rs` | the roster joined with the reports |
 //! | `history.rs` | a bounded ring of samples for each node, and rates |
@@ -20,6 +21,7 @@ mod api_key;
 mod history;
 mod http;
 mod intake;
+mod loads;
 mod nodes;
 mod observed;
 mod outbox;
@@ -46,6 +48,7 @@ use crate::{
     history::History,
     http::Api,
     intake::Intake,
+    loads::Loads,
     observed::Observed,
     retention::{Stored, Trimmer},
 };
@@ -84,8 +87,9 @@ pub async fn run(
 
     let history =
         History::new(settings.limits.history_nodes, settings.history_samples(), settings.limits.counters);
-    let observed = Observed::new(cluster.roster.watch(), history);
-    let intake = Intake::new(cluster.store.clone(), settings.limits.counters, node.labels());
+    let loads = Loads::new(shutdown.token());
+    let observed = Observed::new(cluster.roster.watch(), history, loads.clone());
+    let intake = Intake::new(cluster.store.clone(), loads, settings.limits.counters, node.labels());
     let ids = ids(&settings, &node, &cluster);
     let conversations = conversations(&settings, &node, &cluster, ids.clone())?;
     let api = Api::new(&settings, &cluster, node.labels(), conversations, observed.clone());

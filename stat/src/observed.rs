@@ -12,6 +12,7 @@ use wire::{NodeRecord, Role, time::now_ms};
 
 use crate::{
     history::{Columns, History},
+    loads::Loads,
     nodes::{self, LOST_FOR_MS, Node},
     totals::{self, Totals},
 };
@@ -27,6 +28,7 @@ const SEEN_MAX: usize = 1_000;
 pub(crate) struct Observed {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     state: Arc<Mutex<State>>,
+    loads: Loads,
 }
 
 struct State {
@@ -37,9 +39,10 @@ struct State {
 }
 
 impl Observed {
-    pub(crate) fn new(snapshot: watch::Receiver<Arc<Snapshot>>, history: History) -> Self {
+    /// `loads` is told of each reading.
+    pub(crate) fn new(snapshot: watch::Receiver<Arc<Snapshot>>, history: History, loads: Loads) -> Self {
         let state = State { reports: Vec::new(), history, seen: BTreeMap::new() };
-        Self { snapshot, state: Arc::new(Mutex::new(state)) }
+        Self { snapshot, state: Arc::new(Mutex::new(state)), loads }
     }
 
     /// Reads the reports every second until `stop`. While the store does not answer, the last ones stay and `condition`
@@ -67,6 +70,7 @@ impl Observed {
 
     fn take(&self, reports: Vec<Report>, now: i64) {
         let snapshot = self.snapshot();
+        self.loads.offer(&snapshot, &reports, now);
         let mut state = self.state.lock();
         state.history.take(&reports);
         state.history.forget_before(now - LOST_FOR_MS);
@@ -129,7 +133,8 @@ mod tests {
     #[test]
     fn a_node_that_leaves_the_roster_keeps_its_addresses_while_it_is_lost() {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::new([record("a", 1)])));
-        let observed = Observed::new(receiver, History::new(10, 10, 10));
+        let observed =
+            Observed::new(receiver, History::new(10, 10, 10), Loads::new(CancellationToken::new()));
         let now = now_ms();
         observed.take(vec![report("a", 1, now, &[("connections", 1.0)])], now);
         assert_eq!(observed.totals().connections, 1);

@@ -167,6 +167,13 @@ export class Cluster {
     return (await fetch(`${this.nodes.get(id).admin}/readyz`, { signal: AbortSignal.timeout(5_000) })).json();
   }
 
+  /** The value of a metric of a node; `undefined` where it has none. */
+  async metric(id, name) {
+    const text = await (await fetch(`${this.nodes.get(id).admin}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
+    const line = text.split('\n').find((each) => each.startsWith(name) && (each.includes(`"${id}"`) || /^\w+ /.test(each)));
+    return line === undefined ? undefined : Number(line.split(' ').at(-1));
+  }
+
   /** SIGKILL for every process of ours: nothing is flushed, nobody is told. Servers go on. */
   async kill9() {
     await Promise.all(this.#processes().map((process) => process.kill9()));

@@ -6,7 +6,7 @@ use std::{fs, net::SocketAddr, time::Instant};
 use axum::{body::Body, extract::ConnectInfo, http::Request};
 use boot::{Cluster, NodeContext};
 use serde_json::{Value, json};
-use ticket::{Limits, Settings, Switch, TicketSettings};
+use ticket::{Balance, Limits, Settings, Switch, TicketSettings};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
@@ -69,6 +69,7 @@ fn settings(alternates: usize) -> Settings {
     Settings {
         token_in_query: Switch::Off,
         tickets: TicketSettings { ttl_ms: 30_000, alternates },
+        balance: Balance { bound_percent: 125, min_connections: 100, stale_ms: 5_000 },
         cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 16_384,

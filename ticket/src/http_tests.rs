@@ -41,10 +41,11 @@ impl Door {
     async fn with(settings: Settings, spears: &[&str], change: impl FnOnce(&mut Cluster)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (cluster, registered) = cluster(directory.path(), spears, change).await;
-        let roster =
-            Spears::new(&*cluster.roster, boot::Readiness::default().condition("roster", ""), Vec::new());
+        let (_, loads) = tokio::sync::watch::channel(None);
+        let condition = boot::Readiness::default().condition("roster", "");
+        let roster = Spears::new(&*cluster.roster, loads, &settings.balance, condition, Vec::new());
         let key = TicketKey::new(cluster.ticket_key.kid.clone(), cluster.ticket_key.bytes());
-        let issuer = Issuer::new(roster.ring(), key, &settings.tickets);
+        let issuer = Issuer::new(roster.plan(), key, &settings.tickets);
         let tokens = TokenChecker::new(&cluster.jwt, cluster.token_key.as_ref()).expect("a key");
         let api = Api::new(&settings, &cluster, issuer, tokens, Vec::new()).expect("good settings");
         Self { cluster, router: api.router(), _spears: registered, _directory: directory }

@@ -8,7 +8,7 @@ use boot::Problem;
 use token::Token;
 use wire::{Code, Device, NodeRecord, TicketClaims, TicketKey};
 
-use crate::{ring::Ring, settings::TicketSettings};
+use crate::{plan::Plan, settings::TicketSettings};
 
 /// After how many seconds it makes sense to ask again where no spear is available.
 const RETRY_NO_SPEAR_S: u64 = 1;
@@ -38,15 +38,15 @@ pub(crate) struct Assignment {
 
 /// Chooses spears and signs tickets.
 pub(crate) struct Issuer {
-    ring: Arc<ArcSwap<Ring>>,
+    plan: Arc<ArcSwap<Plan>>,
     key: TicketKey,
     ttl_ms: i64,
     places: usize,
 }
 
 impl Issuer {
-    pub(crate) fn new(ring: Arc<ArcSwap<Ring>>, key: TicketKey, settings: &TicketSettings) -> Self {
-        Self { ring, key, ttl_ms: settings.ttl_ms.into(), places: settings.alternates + 1 }
+    pub(crate) fn new(plan: Arc<ArcSwap<Plan>>, key: TicketKey, settings: &TicketSettings) -> Self {
+        Self { plan, key, ttl_ms: settings.ttl_ms.into(), places: settings.alternates + 1 }
     }
 
     /// Tickets for the bearer of `token` on `device`, none for a spear in `avoid`.
@@ -61,13 +61,13 @@ impl Issuer {
         now_ms: i64,
     ) -> Result<Assignment, Problem> {
         let device = device_of(token, device)?;
-        let ring = self.ring.load();
+        let plan = self.plan.load();
         let expires_at = now_ms + self.ttl_ms;
-        let mut places = ring.pick(token.user.as_str(), avoid, self.places).into_iter().map(|spear| Place {
+        let mut places = plan.pick(token.user.as_str(), avoid, self.places).into_iter().map(|spear| Place {
             spear: SpearAddress { id: spear.id.clone(), url: spear.public_url.clone() },
             ticket: self.key.sign(&claims(token, &device, spear, now_ms, expires_at)),
         });
-        let place = places.next().ok_or_else(|| no_spear(&ring))?;
+        let place = places.next().ok_or_else(|| no_spear(&plan))?;
         Ok(Assignment { place, expires_at, alternates: places.collect() })
     }
 }
@@ -98,8 +98,8 @@ fn claims(token: &Token, device: &Device, spear: &NodeRecord, now_ms: i64, expir
     }
 }
 
-fn no_spear(ring: &Ring) -> Problem {
-    let detail = match ring.nodes().len() {
+fn no_spear(plan: &Plan) -> Problem {
+    let detail = match plan.ring().nodes().len() {
         0 => "no spear takes connections now: try again".to_owned(),
         1 => "the only spear is in avoid: leave it out, or try again later".to_owned(),
         spears => format!("all {spears} spears are in avoid: leave some out, or try again later"),

@@ -10,6 +10,8 @@ pub struct Settings {
     pub token_in_query: Switch,
     /// What tickets are like.
     pub tickets: TicketSettings,
+    /// How users are spread over the spears.
+    pub balance: Balance,
     /// Which web pages may ask.
     pub cors: boot::CorsSettings,
     /// Bounds.
@@ -48,6 +50,18 @@ pub struct TicketSettings {
     pub alternates: usize,
 }
 
+/// How users are spread over the spears.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Balance {
+    /// A spear that holds this many hundredths of its share of all connections, by weight, is passed over; 0: none is.
+    pub bound_percent: u32,
+    /// A spear with fewer connections is never passed over.
+    pub min_connections: u64,
+    /// Loads older than this do not count, in milliseconds.
+    pub stale_ms: u32,
+}
+
 /// Bounds of what one client may cost.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,9 +84,10 @@ pub struct Limits {
 
 /// A number is out of its range.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("ticket.{key}: expected {low} to {high}, got {got}")]
+#[error("ticket.{key}: expected {or_zero}{low} to {high}, got {got}")]
 pub struct SettingsError {
     key: &'static str,
+    or_zero: &'static str,
     low: u64,
     high: u64,
     got: u64,
@@ -87,11 +102,24 @@ impl Settings {
         let ranges = [
             ("tickets.ttl_ms", u64::from(self.tickets.ttl_ms), 1_000, 600_000),
             ("tickets.alternates", self.tickets.alternates as u64, 0, 8),
+            ("balance.stale_ms", u64::from(self.balance.stale_ms), 2_000, 600_000),
             ("limits.body_bytes", self.limits.body_bytes as u64, 1_024, 1 << 20),
             ("limits.request_timeout_ms", self.limits.request_timeout_ms, 100, 600_000),
         ];
         let outside = ranges.into_iter().find(|(_, got, low, high)| !(low..=high).contains(&got));
-        outside.map_or(Ok(()), |(key, got, low, high)| Err(SettingsError { key, low, high, got }))
+        if let Some((key, got, low, high)) = outside {
+            return Err(SettingsError { key, or_zero: "", low, high, got });
+        }
+        match self.balance.bound_percent {
+            0 | 105..=1_000 => Ok(()),
+            percent => Err(SettingsError {
+                key: "balance.bound_percent",
+                or_zero: "0, or ",
+                low: 105,
+                high: 1_000,
+                got: percent.into(),
+            }),
+        }
     }
 }
 
@@ -113,6 +141,16 @@ mod tests {
         settings.tickets.ttl_ms = 10;
         let refused = settings.check().expect_err("10 ms is too short");
         assert_eq!(refused.to_string(), "ticket.tickets.ttl_ms: expected 1000 to 600000, got 10");
+    }
+
+    #[test]
+    fn a_bound_is_above_the_share_or_none() {
+        let mut settings = testing::settings();
+        settings.balance.bound_percent = 0;
+        assert_eq!(settings.check(), Ok(()));
+        settings.balance.bound_percent = 100;
+        let refused = settings.check().expect_err("all would be full at once");
+        assert_eq!(refused.to_string(), "ticket.balance.bound_percent: expected 0, or 105 to 1000, got 100");
     }
 
     #[test]

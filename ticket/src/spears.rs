@@ -1,106 +1,216 @@
-//! Keeps the ring as the roster's snapshot is.
+//! Keeps the plan as the roster's snapshot and the spears' loads are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use boot::Condition;
 use metrics::{Counter, Gauge, Label, counter, gauge};
 use roster::{Health, Roster, Snapshot};
-use tokio::sync::watch;
+use rpc::Loads;
+use tokio::{
+    sync::watch,
+    time::{self, Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use wire::{NodeRecord, Role};
 
-use crate::ring::Ring;
+use crate::{bound::Bound, plan::Plan, ring::Ring, settings::Balance};
 
-/// Follows the roster; requests read the ring without waiting for anybody.
+/// The shortest time between two rings: a ring of 200 spears takes some 20 ms, and a hundred spears that start together are
+/// to cost a few of them. A change after a quiet time is followed at once.
+const REBUILD_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often ages are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The latest loads, and when they came.
+pub(crate) type HeardLoads = watch::Receiver<Option<(Loads, Instant)>>;
+
+/// Follows the roster and the loads; requests read the plan without waiting for anybody.
 pub(crate) struct Spears {
-    ring: Arc<ArcSwap<Ring>>,
+    plan: Arc<ArcSwap<Plan>>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     health: watch::Receiver<Health>,
+    loads: HeardLoads,
+    bound: Bound,
+    stale: Duration,
     condition: Condition,
-    available: Gauge,
+    gauges: Gauges,
     rebuilt: Counter,
+    rebuilt_at: Instant,
+    began: Instant,
     seen_good: bool,
+    told_stale: bool,
+}
+
+struct Gauges {
+    available: Gauge,
+    full: Gauge,
+    snapshot_age: Gauge,
+    loads_age: Gauge,
 }
 
 impl Spears {
-    /// The ring of what the roster shows now. `condition` is told what [`Spears::follow`] finds.
-    pub(crate) fn new(roster: &dyn Roster, condition: Condition, labels: Vec<Label>) -> Self {
+    /// The plan of what the roster shows now. `condition` is told what [`Spears::follow`] finds.
+    pub(crate) fn new(
+        roster: &dyn Roster,
+        loads: HeardLoads,
+        settings: &Balance,
+        condition: Condition,
+        labels: Vec<Label>,
+    ) -> Self {
         let snapshot = roster.watch();
-        let ring = Ring::of(&snapshot.borrow());
+        let ring = Arc::new(Ring::new(available(&snapshot.borrow())));
         Self {
-            ring: Arc::new(ArcSwap::from_pointee(ring)),
+            plan: Arc::new(ArcSwap::from_pointee(Plan::plain(ring))),
             snapshot,
             health: roster.health(),
+            loads,
+            bound: Bound::new(settings),
+            stale: Duration::from_millis(settings.stale_ms.into()),
             condition,
-            available: gauge!("phalanx_ticket_spears_available", labels.clone()),
+            gauges: Gauges {
+                available: gauge!("phalanx_ticket_spears_available", labels.clone()),
+                full: gauge!("phalanx_ticket_spears_full", labels.clone()),
+                snapshot_age: gauge!("phalanx_ticket_snapshot_age_seconds", labels.clone()),
+                loads_age: gauge!("phalanx_ticket_loads_age_seconds", labels.clone()),
+            },
             rebuilt: counter!("phalanx_ticket_ring_rebuilds_total", labels),
+            rebuilt_at: Instant::now(),
+            began: Instant::now(),
             seen_good: false,
+            told_stale: false,
         }
     }
 
-    /// The ring, always the latest.
-    pub(crate) fn ring(&self) -> Arc<ArcSwap<Ring>> {
-        self.ring.clone()
+    /// The plan, always the latest.
+    pub(crate) fn plan(&self) -> Arc<ArcSwap<Plan>> {
+        self.plan.clone()
     }
 
-    /// Rebuilds the ring whenever the available spears change, until `stop`.
+    /// Makes a new plan whenever the available spears or the loads change, until `stop`.
     pub(crate) async fn follow(mut self, stop: CancellationToken) {
+        let mut look = time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first ring is made at once.
+        let mut due = Some(Instant::now());
         loop {
-            self.update();
+            let rebuild = async {
+                match due {
+                    Some(at) => time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = self.snapshot.changed() => if changed.is_err() { return },
+                () = rebuild => {
+                    self.rebuild();
+                    due = None;
+                }
+                changed = self.snapshot.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    due = due.or(Some(self.rebuilt_at + REBUILD_PAUSE));
+                    continue;
+                }
                 changed = self.health.changed() => if changed.is_err() { return },
+                // Whoever tells of loads may end before this task does.
+                Ok(()) = self.loads.changed() => {}
+                _ = look.tick() => {}
             }
+            self.update();
         }
     }
 
-    fn update(&mut self) {
-        let snapshot = self.snapshot.borrow_and_update().clone();
-        let available: Vec<Arc<NodeRecord>> = snapshot.available(Role::Spear).cloned().collect();
-        let spears = available.len();
-        if available != self.ring.load().nodes() {
-            self.ring.store(Arc::new(Ring::new(available)));
-            self.rebuilt.increment(1);
-            tracing::info!(spears, "the ring has changed");
+    /// Makes a new ring, if other spears are available than before.
+    fn rebuild(&mut self) {
+        let available = available(&self.snapshot.borrow_and_update());
+        if available == self.plan.load().ring().nodes() {
+            return;
         }
-        self.available.set(spears as f64);
-        self.report(spears);
+        let spears = available.len();
+        self.plan.store(Arc::new(Plan::plain(Arc::new(Ring::new(available)))));
+        self.rebuilt_at = Instant::now();
+        self.rebuilt.increment(1);
+        tracing::info!(spears, "the ring has changed");
+    }
+
+    /// Puts the loads into the plan, and says how it stands.
+    fn update(&mut self) {
+        let heard = self.loads.borrow_and_update();
+        let age = heard.as_ref().map_or(self.began, |(_, at)| *at).elapsed();
+        let fresh = heard.as_ref().filter(|_| age <= self.stale);
+        let ring = self.plan.load().ring().clone();
+        let spears = ring.nodes().len();
+        let plan = match fresh {
+            Some((loads, _)) => Plan::loaded(ring, &self.bound, &loads.connections),
+            None => Plan::plain(ring),
+        };
+        let loads = match (fresh, &*heard) {
+            (Some((loads, _)), _) => format!("loads of {}, {} full", loads.told_by, plan.full()),
+            (None, Some(_)) => format!("loads older than {} ms: by the ring alone", self.stale.as_millis()),
+            (None, None) => "no loads yet: by the ring alone".to_owned(),
+        };
+        let stale = fresh.is_none() && age > self.stale;
+        drop(heard);
+        if std::mem::replace(&mut self.told_stale, stale) != stale {
+            match stale {
+                true => tracing::warn!("no stat node tells loads: spears are assigned by the ring alone"),
+                false => tracing::info!("loads are told again"),
+            }
+        }
+        self.gauges.available.set(spears as f64);
+        self.gauges.full.set(plan.full() as f64);
+        self.gauges.loads_age.set(age.as_secs_f64());
+        self.plan.store(Arc::new(plan));
+        self.report(spears, &loads);
     }
 
     /// Ready from the first good snapshot on. A node without any spear is ready too: it answers, with `no_spear`. One
     /// that lost the roster goes on with the last snapshot and only says so: were it red, an outage of the roster would
     /// close the door of the whole cluster.
-    fn report(&mut self, spears: usize) {
+    fn report(&mut self, spears: usize, loads: &str) {
+        let mut age = 0.0;
         match *self.health.borrow_and_update() {
             Health::Good => {
                 self.seen_good = true;
-                self.condition.ok(format!("{spears} spears available"));
+                self.condition.ok(format!("{spears} spears available; {loads}"));
             }
-            Health::Suspect { since_at } if self.seen_good => self.condition.ok(format!(
-                "the roster is out of reach since {since_at}: serving {spears} spears of the last snapshot"
-            )),
-            Health::Suspect { .. } => self.condition.waiting("the roster cannot be reached"),
+            Health::Suspect { since_at } => {
+                age = (wire::time::now_ms() - since_at).max(0) as f64 / 1_000.0;
+                match self.seen_good {
+                    true => self.condition.ok(format!(
+                        "the roster is out of reach since {since_at}: serving {spears} spears of the last snapshot; {loads}"
+                    )),
+                    false => self.condition.waiting("the roster cannot be reached"),
+                }
+            }
         }
+        self.gauges.snapshot_age.set(age);
     }
+}
+
+fn available(snapshot: &Snapshot) -> Vec<Arc<NodeRecord>> {
+    snapshot.available(Role::Spear).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use boot::{Cluster, Readiness};
+    use roster::{ZooKeeperOptions, ZooKeeperRoster};
     use wire::NodeState;
 
     use super::*;
     use crate::testing;
 
     async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-        let budget = Duration::from_secs(5);
-        let polled = tokio::time::timeout(budget, async {
+        let budget = Duration::from_secs(20);
+        let polled = time::timeout(budget, async {
             while !holds() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                time::sleep(Duration::from_millis(2)).await;
             }
         });
         polled.await.unwrap_or_else(|_| panic!("not within {budget:?}: {what}"));
@@ -112,13 +222,15 @@ mod tests {
         let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
         let readiness = Readiness::default();
         let condition = readiness.condition("roster", "starting");
-        let spears = Spears::new(&*cluster.roster, condition, Vec::new());
-        let ring = spears.ring();
+        let (_sender, loads) = watch::channel(None);
+        let spears =
+            Spears::new(&*cluster.roster, loads, &testing::settings().balance, condition, Vec::new());
+        let plan = spears.plan();
         let stop = CancellationToken::new();
         let following = tokio::spawn(spears.follow(stop.clone()));
 
         let spear = cluster.roster.register(testing::spear("spear-1")).await.expect("registers");
-        let count = || ring.load().nodes().len();
+        let count = || plan.load().ring().nodes().len();
         until("the spear is on the ring", || count() == 1).await;
         until("readiness says so", || readiness.report().conditions[0].detail.starts_with("1 spears")).await;
         spear.set_state(NodeState::Draining).await.expect("drains");
@@ -131,5 +243,126 @@ mod tests {
 
         stop.cancel();
         following.await.expect("following ends");
+    }
+
+    #[tokio::test]
+    async fn rings_are_paced_and_the_last_change_is_not_forgotten() {
+        const PACE_MS: u128 = 200;
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let (_sender, loads) = watch::channel(None);
+        let condition = Readiness::default().condition("roster", "starting");
+        let settings = testing::settings().balance;
+        let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
+        let rebuilt = Arc::new(AtomicU64::new(0));
+        spears.rebuilt = Counter::from_arc(rebuilt.clone());
+        let plan = spears.plan();
+        let following = tokio::spawn(spears.follow(CancellationToken::new()));
+        let began = Instant::now();
+        let mut registered = Vec::new();
+        for number in 0..50 {
+            let spear = testing::spear(&format!("spear-{number}"));
+            registered.push(cluster.roster.register(spear).await.expect("registers"));
+            // The task that follows sees each change.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        }
+        until("all are on the ring", || plan.load().ring().nodes().len() == 50).await;
+        let (rings, most) = (rebuilt.load(Ordering::Relaxed), began.elapsed().as_millis() / PACE_MS + 2);
+        assert!(u128::from(rings) <= most, "{rings} rings; at most {most} were expected");
+        following.abort();
+    }
+
+    /// Counts what a ticket node does for a hundred spears, each with a record of its own, in ten sessions with ZooKeeper.
+    #[tokio::test]
+    async fn a_hundred_spears_that_come_and_go_cost_few_rings_and_a_read_each() {
+        const SESSIONS: usize = 10;
+        const EACH: usize = 10;
+        let server = servers::ZooKeeper::start().await;
+        let session = Duration::from_secs(20);
+        let open = || {
+            let servers = vec![server.address()];
+            let options =
+                ZooKeeperOptions { servers, session_timeout: session, ..ZooKeeperOptions::default() };
+            ZooKeeperRoster::open(options).expect("the options are right")
+        };
+        let roster = open();
+        let mut health = roster.health();
+        health.wait_for(|health| *health == Health::Good).await.expect("it is held");
+        let (own, _) = server.packets().await.pop_first().expect("one session");
+        let sessions: Vec<_> = (0..SESSIONS).map(|_| open()).collect();
+        for roster in &sessions {
+            roster.health().wait_for(|health| *health == Health::Good).await.expect("it is held");
+        }
+
+        let (_sender, loads) = watch::channel(None);
+        let condition = Readiness::default().condition("roster", "starting");
+        let mut spears = Spears::new(&roster, loads, &testing::settings().balance, condition, Vec::new());
+        let rebuilt = Arc::new(AtomicU64::new(0));
+        spears.rebuilt = Counter::from_arc(rebuilt.clone());
+        let plan = spears.plan();
+        let following = tokio::spawn(spears.follow(CancellationToken::new()));
+        let count = || plan.load().ring().nodes().len();
+
+        let mut registered = Vec::new();
+        for (what, wanted) in [("all have come", SESSIONS * EACH), ("all have gone", 0)] {
+            let (before, began) = (server.packets().await[&own], Instant::now());
+            if wanted > 0 {
+                let joining = sessions.iter().enumerate().flat_map(|(session, roster)| {
+                    (0..EACH).map(move |number| {
+                        roster.register(testing::spear(&format!("spear-{}", session * EACH + number)))
+                    })
+                });
+                let joined = futures_util::future::join_all(joining).await;
+                registered = joined.into_iter().map(|place| place.expect("it is free")).collect();
+            } else {
+                registered.clear();
+            }
+            until(what, || count() == wanted).await;
+            // A time that passes lets pass a ring each REBUILD_PAUSE, and pings.
+            let rounds = began.elapsed().as_millis() / REBUILD_PAUSE.as_millis() + 2;
+            let rings = rebuilt.swap(0, Ordering::Relaxed);
+            assert!(u128::from(rings) <= rounds, "{what}: {rings} rings, {rounds} are enough");
+            let packets = server.packets().await[&own] - before;
+            let pings = 5 * began.elapsed().as_millis() as u64 / session.as_millis() as u64 + 2;
+            let bound = (SESSIONS * EACH) as u64 + pings;
+            assert!(packets <= bound, "{what}: {packets} packets to ZooKeeper, {bound} are enough");
+            println!("{what}: {rings} rings, {packets} packets of the ticket node");
+        }
+        following.abort();
+    }
+
+    #[tokio::test]
+    async fn loads_count_until_they_are_old() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let readiness = Readiness::default();
+        let condition = readiness.condition("roster", "starting");
+        let (sender, loads) = watch::channel(None);
+        let settings = Balance { min_connections: 0, stale_ms: 1_500, ..testing::settings().balance };
+        let (one, other) = (testing::spear("spear-1"), testing::spear("spear-2"));
+        let _kept = (
+            cluster.roster.register(one.clone()).await.expect("registers"),
+            cluster.roster.register(other.clone()).await.expect("registers"),
+        );
+        let spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
+        let plan = spears.plan();
+        let following = tokio::spawn(spears.follow(CancellationToken::new()));
+        let detail = || readiness.report().conditions[0].detail.clone();
+        until("it has none", || detail() == "2 spears available; no loads yet: by the ring alone").await;
+
+        let connections = [(one.node_ref(), 9), (other.node_ref(), 1)].into();
+        let told = Loads { told_by: "stat-1".into(), connections };
+        sender.send_replace(Some((told, Instant::now())));
+        until("it has some", || detail() == "2 spears available; loads of stat-1, 1 full").await;
+        for user in ["alice", "bob", "carol", "dave", "erin"] {
+            assert_eq!(&*plan.load().pick(user, &[], 1)[0].id, "spear-2", "{user}");
+        }
+        // Nobody tells anything any more.
+        drop(sender);
+        until("they are old", || detail().ends_with("; loads older than 1500 ms: by the ring alone")).await;
+        assert_eq!(plan.load().full(), 0);
+        following.abort();
     }
 }

@@ -5,12 +5,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::Value;
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
-use crate::settings::{Limits, Settings, Switch, TicketSettings};
+use crate::settings::{Balance, Limits, Settings, Switch, TicketSettings};
 
 pub(crate) fn settings() -> Settings {
     Settings {
         token_in_query: Switch::Embedded,
         tickets: TicketSettings { ttl_ms: 30_000, alternates: 2 },
+        balance: Balance { bound_percent: 125, min_connections: 100, stale_ms: 5_000 },
         cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 4_096,

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use boot::{Cluster, NodeContext, Shutdown};
 use serde_json::{Value, json};
-use ticket::{Limits, Settings, Switch, TicketSettings};
+use ticket::{Balance, Limits, Settings, Switch, TicketSettings};
 use wire::{Incarnation, NodeRecord, NodeState, Role};
 
 fn settings() -> Settings {
     Settings {
         token_in_query: Switch::Embedded,
         tickets: TicketSettings { ttl_ms: 30_000, alternates: 2 },
+        balance: Balance { bound_percent: 125, min_connections: 100, stale_ms: 5_000 },
         cors: boot::CorsSettings::default(),
         limits: Limits {
             body_bytes: 4_096,

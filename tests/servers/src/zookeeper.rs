@@ -1,5 +1,7 @@
 //! ZooKeeper: one server, or an ensemble of three.
 
+use std::collections::BTreeMap;
+
 use rustix::process::Signal;
 
 use crate::{
@@ -50,6 +52,18 @@ impl ZooKeeper {
     /// The answer to a four-letter word: `mntr`, `cons`, `srvr`; empty where the server cannot be reached.
     pub async fn command(&self, word: &str) -> String {
         ask(self.process.port(), word).await.unwrap_or_default()
+    }
+
+    /// How many packets each session that is connected here has sent, over the connection that it has now.
+    pub async fn packets(&self) -> BTreeMap<String, u64> {
+        let field = |line: &str, name: &str| {
+            let (_, rest) = line.split_once(name)?;
+            Some(rest.split([',', ')']).next().unwrap_or_default().to_owned())
+        };
+        let text = self.command("cons").await;
+        text.lines()
+            .filter_map(|line| Some((field(line, "sid=")?, field(line, "recved=")?.parse().ok()?)))
+            .collect()
     }
 
     /// Whether it leads its ensemble.
