@@ -7,7 +7,7 @@ use std::time::Duration;
 use roster::{Roster, Snapshot, Version, ZooKeeperOptions};
 use servers::{Ensemble, ZooKeeper};
 
-use support::{always, connect, good, options, seen, shows, spear, within};
+use support::{SESSION, always, connect, good, options, seen, shows, spear, suspect, within};
 
 /// Long enough that a new leader is elected within it, whatever else the machine does.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -68,4 +68,47 @@ async fn a_server_of_three_may_fail() {
     assert!(version >= Version(2));
     assert!(steady.iter().all(|watching| !watching.is_finished()), "a snapshot has flapped");
     drop((registration, second));
+}
+
+#[tokio::test]
+async fn a_majority_that_is_lost_stops_nobody_and_comes_back() {
+    let mut ensemble = Ensemble::start().await;
+    let options = options(ensemble.addresses());
+    let (one, other) = (connect(&options).await, connect(&options).await);
+    let registration = one.register(spear("s", 5)).await.expect("the place is free");
+    let second = other.register(spear("t", 6)).await.expect("the place is free");
+    let both = |snapshot: &Snapshot| shows("s", 5)(snapshot) && shows("t", 6)(snapshot);
+    for roster in [&one, &other] {
+        seen(roster, "both", both).await;
+    }
+    let steady = [always(&one, both), always(&other, both)];
+    let leader = within("the leader", one.elect("e", "n0")).await.expect("nobody else");
+
+    let survivor = place_of(&ensemble, false).await;
+    let lost: Vec<usize> = (0..3).filter(|place| *place != survivor).collect();
+    for place in &lost {
+        ensemble.servers[*place].kill().await;
+    }
+    for roster in [&one, &other] {
+        suspect(roster).await;
+    }
+    within("the doubt", leader.lost().cancelled_owned()).await;
+    // Until the clients have given their sessions up.
+    tokio::time::sleep(SESSION * 7 / 4).await;
+    for place in &lost {
+        ensemble.servers[*place].start_again().await;
+    }
+    for roster in [&one, &other] {
+        good(roster).await;
+    }
+    // Everything is as good as before: places, elections, and what is watched.
+    for handle in [&registration, &second] {
+        assert!(!handle.superseded().is_cancelled());
+    }
+    drop(within("the next leader", other.elect("e", "n1")).await.expect("the first one is in doubt"));
+    let third = one.register(spear("u", 1)).await.expect("the place is free");
+    seen(&other, "who came later", shows("u", 1)).await;
+    third.leave().await;
+    seen(&other, "that it has left", |snapshot| !shows("u", 1)(snapshot)).await;
+    assert!(steady.iter().all(|watching| !watching.is_finished()), "a snapshot has flapped");
 }

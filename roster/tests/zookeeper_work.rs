@@ -4,10 +4,10 @@ mod support;
 
 use std::time::Instant;
 
-use roster::{Roster, Snapshot};
+use roster::{Roster, Snapshot, ZooKeeperOptions};
 use servers::ZooKeeper;
 
-use support::{connect, options, plain, seen, spear, within};
+use support::{SESSION, connect, good, options, plain, seen, spear, suspect, within};
 
 const NODES: u64 = 100;
 
@@ -100,4 +100,37 @@ async fn who_waits_in_an_election_wakes_alone() {
     let bound = 8 + pings(2, since);
     assert!(woken <= bound, "{woken} packets for one change of leader; at most {bound} were expected");
     drop(others);
+}
+
+#[tokio::test]
+async fn a_cluster_that_comes_back_costs_each_process_the_same_few_requests() {
+    const SESSIONS: u64 = 20;
+    let mut server = ZooKeeper::start().await;
+    let options = ZooKeeperOptions { session_timeout: SESSION * 10, ..options(vec![server.address()]) };
+    let (mut rosters, mut places) = (Vec::new(), Vec::new());
+    for number in 0..SESSIONS {
+        let roster = connect(&options).await;
+        places.push(roster.register(spear(&format!("s{number}"), 1)).await.expect("the place is free"));
+        rosters.push(roster);
+    }
+    for roster in &rosters {
+        seen(roster, "all", count(20)).await;
+    }
+    server.kill().await;
+    for roster in &rosters {
+        suspect(roster).await;
+    }
+    let began = Instant::now();
+    server.start_again().await;
+    for roster in &rosters {
+        good(roster).await;
+    }
+    let sent = server.packets().await;
+    assert_eq!(sent.len() as u64, SESSIONS);
+    // Its session and its watches, its own place; then a watch, two listings, and one read of all nodes.
+    let bound = 12 + 5 * began.elapsed().as_millis() as u64 / (SESSION * 10).as_millis() as u64 + 2;
+    for (session, packets) in sent {
+        assert!(packets <= bound, "{session} sent {packets} packets; at most {bound} were expected");
+    }
+    drop(places);
 }

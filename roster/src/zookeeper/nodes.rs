@@ -1,6 +1,6 @@
 //! The snapshot: listed once a connection, then only what events name is read.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{FutureExt as _, future};
 use wire::{NodeRecord, Role};
@@ -18,9 +18,24 @@ const READ_MAX: usize = 64;
 /// The most nodes that are taken from the queue of events before they are read; the rest waits for the next round.
 const ROUND_MAX: usize = 1_024;
 
+/// Between two rounds: what many nodes do at once is read by each process in few requests. The first event after a quiet
+/// time is read at once.
+const ROUND_PAUSE: Duration = Duration::from_millis(20);
+
+/// After an outage a whole cluster comes back, and everybody lists everybody: over this part of a session time-out, but
+/// no longer than [`SPREAD_MAX`]. Places are taken again before that: it is the listing that costs.
+const SPREAD_PART: u64 = 8;
+
+const SPREAD_MAX: Duration = Duration::from_secs(1);
+
 /// Keeps the snapshot current; ends only with the connection, by being dropped.
 pub(super) async fn follow(core: &Core, connection: &Connection, shown: &mut Snapshot) {
     let mut pause = Pause::default();
+    // Who lists for the first time shows nothing yet, and somebody waits for it.
+    if *shown != Snapshot::default() {
+        let spread = Duration::from_millis(core.session_timeout_ms() / SPREAD_PART).min(SPREAD_MAX);
+        tokio::time::sleep(spread.mul_f64(rand::random_range(0.0..=1.0))).await;
+    }
     loop {
         if let Err(error) = watch(core, &connection.client, shown).await {
             tracing::warn!(%error, "the nodes cannot be watched; the next attempt follows");
@@ -48,6 +63,7 @@ async fn watch(core: &Core, client: &Client, shown: &mut Snapshot) -> Result<(),
             }
         }
         publish(core, shown);
+        tokio::time::sleep(ROUND_PAUSE.mul_f64(rand::random_range(0.5..=1.0))).await;
     }
     Ok(())
 }
