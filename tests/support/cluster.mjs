@@ -29,18 +29,21 @@ export class Cluster {
   servers = {};
   #env;
   #keep = false;
+  #zookeepers;
 
   /**
    * Starts a cluster and waits until every node is ready. `dispose` takes it down.
    *
-   * @param {{env?: Record<string, string>, launch?: boolean, servers?: boolean}} options settings as environment variables, kept
-   *   over restarts; `launch: false` and `servers: false` leave the nodes and the servers to the test
+   * @param {{env?: Record<string, string>, launch?: boolean, servers?: boolean, zookeepers?: 1 | 3}} options settings as
+   *   environment variables, kept over restarts; `launch: false` and `servers: false` leave the nodes and the servers to the
+   *   test; how many ZooKeeper servers there are
    */
   static async start(options = {}) {
     if (!existsSync(BINARY)) {
       throw new Error(`${BINARY} is missing: build it with cargo build --profile test1, or set PHALANX_BIN`);
     }
     const cluster = new Cluster();
+    cluster.#zookeepers = options.zookeepers;
     cluster.offset = await reserveOffset();
     cluster.directory = mkdtempSync(join(tmpdir(), 'phalanx-test-'));
     mkdirSync(cluster.logs);
@@ -50,7 +53,7 @@ export class Cluster {
       PHALANX__INSTANCE__NAMESPACE: '',
       PHALANX__INSTANCE__PORT_OFFSET: String(cluster.offset),
       PHALANX__LOG__FORMAT: 'json',
-      ...settings(cluster.offset),
+      ...settings(cluster.offset, options),
       ...options.env,
     };
     process.once('exit', cluster.#onExit);
@@ -93,7 +96,7 @@ export class Cluster {
 
   /** Starts what the nodes need, where the profile needs anything. */
   async startServers() {
-    this.servers = await startServers(join(this.directory, 'servers'), this.offset);
+    this.servers = await startServers(join(this.directory, 'servers'), this.offset, { zookeepers: this.#zookeepers });
   }
 
   /** Starts every process with the same data and ports as before, and waits until every node is ready. */

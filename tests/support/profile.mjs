@@ -2,6 +2,7 @@
 // process for every node).
 
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { Server } from './server.mjs';
 
@@ -25,24 +26,40 @@ export const KEYS = {
   ticket: { kid: 'cluster', secret: Buffer.from(SECRETS.PHALANX__CLUSTER__TICKET_KEY) },
 };
 
-/** The servers that a cluster of this profile needs, started in `directory`, at their usual ports moved by `offset`. */
-export async function startServers(directory, offset) {
+// Where an ensemble's servers listen, and where they speak to one another.
+const ZOOKEEPERS = [2181, 2281, 2381];
+const PEERS = [[2482, 2483], [2582, 2583], [2682, 2683]];
+
+/**
+ * The servers that a cluster of this profile needs, started in `directory`, at their usual ports moved by `offset`: `zookeeper`
+ * and `redis`. Of three ZooKeeper servers the others are `zookeeper2` and `zookeeper3`.
+ */
+export async function startServers(directory, offset, { zookeepers = 1 } = {}) {
   if (EMBEDDED) return {};
   mkdirSync(directory, { recursive: true });
-  const [zookeeper, redis] = await Promise.all([
-    Server.start('zookeeper', { port: 2181 + offset, directory }),
-    Server.start('redis', { port: 6379 + offset, directory }),
-  ]);
-  return { zookeeper, redis };
+  const redis = Server.start('redis', { port: 6379 + offset, directory });
+  if (zookeepers === 1) {
+    const zookeeper = Server.start('zookeeper', { port: 2181 + offset, directory });
+    return { zookeeper: await zookeeper, redis: await redis };
+  }
+  const peers = PEERS.map((pair, index) => `server.${index + 1}=127.0.0.1:${pair.map((port) => port + offset).join(':')}`);
+  const [zookeeper, zookeeper2, zookeeper3] = await Promise.all(
+    ZOOKEEPERS.map((port, index) => {
+      const own = join(directory, `zookeeper-${index + 1}`);
+      mkdirSync(own, { recursive: true });
+      return Server.start('zookeeper', { port: port + offset, directory: own, options: [String(index + 1), ...peers] });
+    }),
+  );
+  return { zookeeper, zookeeper2, zookeeper3, redis: await redis };
 }
 
 /** The settings of a cluster of this profile at this offset, beyond the profile's own. */
-export function settings(offset) {
+export function settings(offset, { zookeepers = 1 } = {}) {
   if (EMBEDDED) return {};
   const origins = `["http://127.0.0.1:${40000 + offset}"]`;
   return {
     ...SECRETS,
-    PHALANX__ZOOKEEPER__SERVERS: `["127.0.0.1:${2181 + offset}"]`,
+    PHALANX__ZOOKEEPER__SERVERS: JSON.stringify(ZOOKEEPERS.slice(0, zookeepers).map((port) => `127.0.0.1:${port + offset}`)),
     PHALANX__REDIS__SERVERS: `["127.0.0.1:${6379 + offset}"]`,
     PHALANX__TICKET__CORS__ORIGINS: origins,
     PHALANX__SPEAR__CORS__ORIGINS: origins,
