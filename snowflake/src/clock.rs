@@ -29,6 +29,29 @@ impl Clock for SystemClock {
     }
 }
 
+/// A test aid: the machine's clocks, the wall clock moved by what somebody says.
+#[derive(Debug, Default)]
+pub struct MovedClock {
+    by_ms: AtomicI64,
+}
+
+impl MovedClock {
+    /// The wall clock shows so many milliseconds more, or less, than the machine's. Answers whether that is a change.
+    pub fn move_by(&self, ms: i64) -> bool {
+        self.by_ms.swap(ms, Ordering::Relaxed) != ms
+    }
+}
+
+impl Clock for MovedClock {
+    fn wall_ms(&self) -> i64 {
+        SystemClock.wall_ms().saturating_add(self.by_ms.load(Ordering::Relaxed))
+    }
+
+    fn boot_ms(&self) -> u64 {
+        SystemClock.boot_ms()
+    }
+}
+
 /// A test aid: clocks that stand still until they are moved.
 #[derive(Debug)]
 pub struct ManualClock {

@@ -49,8 +49,22 @@ pub fn check_clock(wall_ms: i64) -> Result<(), ClockError> {
     if wall_ms < EPOCH_AT {
         return Err(ClockError::TooEarly(wall_ms));
     }
-    if since_epoch(wall_ms) >= END_MS - MARGIN_MS {
-        return Err(ClockError::TooLate(wall_ms));
+    check_floor(since_epoch(wall_ms)).map_err(|_| ClockError::TooLate(wall_ms))
+}
+
+/// What ids make of a clock that shows `wall_ms` since the Unix epoch: milliseconds since the ids' epoch, or 0 where
+/// [`check_clock`] refuses it. A clock that goes wrong in service is so not followed: what it reserved could never be taken back.
+pub fn followed_ms(wall_ms: i64) -> u64 {
+    check_clock(wall_ms).map_or(0, |()| since_epoch(wall_ms))
+}
+
+/// Whether ids that begin at `floor_ms`, since the ids' epoch, have time enough before their end.
+///
+/// # Errors
+/// [`ClockError::TooLate`].
+pub fn check_floor(floor_ms: u64) -> Result<(), ClockError> {
+    if floor_ms >= END_MS - MARGIN_MS {
+        return Err(ClockError::TooLate(to_unix(floor_ms)));
     }
     Ok(())
 }
@@ -98,5 +112,15 @@ mod tests {
         assert_eq!(check_clock(end - five_years - 1), Ok(()));
         assert_eq!(check_clock(end - five_years), Err(ClockError::TooLate(end - five_years)));
         assert_eq!(check_clock(i64::MAX), Err(ClockError::TooLate(i64::MAX)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_clock_is_followed_where_it_is_accepted_and_only_there(wall_ms: i64) {
+            let accepted = check_clock(wall_ms).is_ok();
+            let inside = wall_ms >= EPOCH_AT && wall_ms < to_unix(END_MS - MARGIN_MS);
+            proptest::prop_assert_eq!(accepted, inside);
+            proptest::prop_assert_eq!(followed_ms(wall_ms), if accepted { since_epoch(wall_ms) } else { 0 });
+        }
     }
 }

@@ -4,17 +4,17 @@
 //! |---|---|
 //! | `layout.rs` | what the bits of an id mean, and until when they suffice |
 //! | `generator.rs` | [`Generator`]: cuts runs of ids; no clock, no I/O |
-//! | `clock.rs` | [`Clock`]: wall and boot time; [`ManualClock`] for tests |
+//! | `clock.rs` | [`Clock`]: wall and boot time; [`ManualClock`] and [`MovedClock`] for tests |
 //! | `worker/` | [`WorkerLease`]: a worker number of one's own, held through the roster |
 //!
-//! idgen cuts the ids of the whole cluster in the order of the calls, under one of the numbers 0 to 15. A node that must go
-//! on without it while ZooKeeper is lost cuts ids under a number that it took before.
+//! A strict idgen cuts the ids of the whole cluster in the order of the calls, under one of the numbers 0 to 15. Several that are
+//! active at once each take one of the other numbers, and so does a node that must go on without idgen while ZooKeeper is lost.
 
 mod clock;
 mod generator;
 pub mod layout;
 mod worker;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, MovedClock, SystemClock};
 pub use generator::{Exhausted, Generator};
-pub use worker::{CutError, Holder, Keeper, WorkerLease};
+pub use worker::{Ahead, CutError, Holder, Keeper, WorkerLease};

@@ -4,7 +4,7 @@ use std::{panic, sync::Arc, time::Duration};
 
 use metrics::{Counter, Gauge};
 use roster::{Health, Roster};
-use snowflake::{SystemClock, WorkerLease};
+use snowflake::{Ahead, SystemClock, WorkerLease};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -41,7 +41,7 @@ impl Fallback {
         tasks: &TaskTracker,
     ) -> Self {
         let lease = options.holder.clone().map(|holder| {
-            let (lease, keeper) = WorkerLease::new(roster.clone(), holder, Arc::new(SystemClock));
+            let (lease, keeper) = WorkerLease::new(roster.clone(), holder, Arc::new(SystemClock), Ahead::OUTAGE);
             tasks.spawn(keeper.run(stop.clone()).in_current_span());
             lease
         });

@@ -11,10 +11,10 @@ use super::{
     Holder, WorkerLease,
     numbers::Numbers,
     record::{Record, path},
-    until_ms,
 };
 
-/// Between two renewals; up to a fifth is taken off, so that nodes do not write in step.
+/// Between two renewals, or a quarter of what is reserved where that is less; up to a fifth is taken off, so that nodes
+/// do not write in step.
 const RENEW: Duration = Duration::from_secs(60);
 
 /// How many numbers one try looks at: one read each.
@@ -70,7 +70,10 @@ struct Unclear {
 pub(super) enum Trouble {
     #[error(transparent)]
     Roster(#[from] RosterError),
-    #[error("all {0} worker numbers are taken by other nodes: see /idgen/workers in ZooKeeper")]
+    #[error(
+        "all {0} worker numbers are taken by other nodes: /idgen/workers in ZooKeeper says by which; a number is free again ten \
+         minutes after its until_at"
+    )]
     AllTaken(u16),
     #[error("the {0} worker numbers that were looked at so far are taken by other nodes")]
     NoneFree(u16),
@@ -99,11 +102,12 @@ impl Keeper {
             let pause = match self.step().await {
                 Ok(()) => {
                     pauses = self::pauses().build();
-                    RENEW.mul_f64(rand::random_range(0.8..=1.0))
+                    let quarter = Duration::from_millis(self.lease.ahead.hold_ms / 4);
+                    RENEW.min(quarter).mul_f64(rand::random_range(0.8..=1.0))
                 }
                 Err(trouble) => {
                     let number = self.lease.number();
-                    tracing::warn!(%trouble, number, "no worker number could be taken or renewed for the time without ZooKeeper");
+                    tracing::warn!(%trouble, number, "no worker number could be taken or renewed");
                     pauses.next().unwrap_or(LONGEST_PAUSE)
                 }
             };
@@ -164,7 +168,7 @@ impl Keeper {
                 self.taken = self.taken.saturating_add(1);
                 continue;
             };
-            let until_ms = until_ms(self.lease.now_ms(), floor_ms);
+            let until_ms = self.lease.ahead.until_ms(self.lease.now_ms(), floor_ms);
             let record = Record::new(&self.holder, until_ms);
             self.unclear = Some(Unclear { number, record: record.clone(), floor_ms });
             match self.put(number, &record, version).await {
@@ -173,10 +177,7 @@ impl Keeper {
                     self.taken = 0;
                     self.held = Some(Held { number, version: Some(version) });
                     self.lease.open(number, floor_ms, until_ms);
-                    tracing::info!(
-                        number,
-                        "holds a worker number, to cut ids of its own while ZooKeeper is lost"
-                    );
+                    tracing::info!(number, "holds a worker number, to cut ids of its own");
                     return Ok(());
                 }
                 Err(RosterError::Exists(_) | RosterError::Conflict { .. }) => {

@@ -28,13 +28,33 @@ use crate::{Clock, Exhausted, Generator, layout};
 
 pub use keeper::Keeper;
 
-/// How far the holder reserves time ahead of its clock, in milliseconds: how long ids follow the clock while the roster
-/// cannot be reached.
-const HOLD_MS: u64 = 2 * 3_600_000;
+/// How far ahead of its clock a holder reserves time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// In milliseconds: how long ids follow the clock while the roster cannot be reached. After a crash the number's next
+    /// ids begin so far ahead at most.
+    hold_ms: u64,
+    /// The part of it, in milliseconds, that the clock alone cannot use up: at its beginning ids stop following the clock
+    /// and go on one after the other, 4,096 for each millisecond of it.
+    room_ms: u64,
+}
 
-/// The part of the reservation, in milliseconds, that the clock alone cannot use up: at its beginning ids stop following the
-/// clock and go on one after the other. It holds 2.4 thousand million ids, so an outage of any length is covered.
-const ROOM_MS: u64 = 10 * 60_000;
+impl Ahead {
+    /// For a node that cuts ids only while the roster is lost: two hours. The ten minutes of room hold 2.4 thousand million
+    /// ids, so an outage of any length is covered.
+    pub const OUTAGE: Self = Self { hold_ms: 2 * 3_600_000, room_ms: 10 * 60_000 };
+
+    /// For a node that cuts ids all the time: `hold_ms`, half of it room. At most a quarter passes between two renewals, so
+    /// even one that cuts as fast as the layout allows does not run out.
+    pub const fn always(hold_ms: u64) -> Self {
+        Self { hold_ms, room_ms: hold_ms / 2 }
+    }
+
+    /// Up to where time is reserved at `now_ms` for one whose ids begin at `floor_ms`.
+    fn until_ms(self, now_ms: u64, floor_ms: u64) -> u64 {
+        (now_ms + self.hold_ms).max(floor_ms + self.room_ms)
+    }
+}
 
 /// Who holds a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +91,7 @@ pub enum CutError {
 #[derive(Clone)]
 pub struct WorkerLease {
     clock: Arc<dyn Clock>,
+    ahead: Ahead,
     state: Arc<Mutex<State>>,
 }
 
@@ -88,9 +109,14 @@ struct Holding {
 
 impl WorkerLease {
     /// A lease for `holder`, and what is to keep it. At most one keeper of a holder runs at a time.
-    pub fn new(roster: Arc<dyn Roster>, holder: Holder, clock: Arc<dyn Clock>) -> (Self, Keeper) {
+    pub fn new(
+        roster: Arc<dyn Roster>,
+        holder: Holder,
+        clock: Arc<dyn Clock>,
+        ahead: Ahead,
+    ) -> (Self, Keeper) {
         let state = Arc::new(Mutex::new(State::Without("none was taken yet".into())));
-        let lease = Self { clock, state };
+        let lease = Self { clock, ahead, state };
         (lease.clone(), Keeper::new(roster, holder, lease))
     }
 
@@ -106,16 +132,24 @@ impl WorkerLease {
             State::Without(reason) => return Err(CutError::NoNumber(reason.clone())),
         };
         let wanted = self.now_ms().max(layout::time_ms(after) + 1);
-        let from = wanted.min(holding.until_ms.saturating_sub(ROOM_MS));
+        let from = wanted.min(holding.until_ms.saturating_sub(self.ahead.room_ms));
         let cut = holding.generator.cut(count, from, holding.until_ms);
         cut.map_err(|Exhausted| CutError::UsedUp { number: holding.number })
     }
 
     /// The number that is held.
     pub fn number(&self) -> Option<u16> {
+        self.reserved().ok().map(|(number, _)| number)
+    }
+
+    /// The number that is held, and up to when time is reserved under it (milliseconds since the Unix epoch).
+    ///
+    /// # Errors
+    /// Why none is held.
+    pub fn reserved(&self) -> Result<(u16, i64), Arc<str>> {
         match &*self.state.lock() {
-            State::Holding(holding) => Some(holding.number),
-            State::Without(_) => None,
+            State::Holding(holding) => Ok((holding.number, layout::to_unix(holding.until_ms))),
+            State::Without(reason) => Err(reason.clone()),
         }
     }
 
@@ -143,20 +177,16 @@ impl WorkerLease {
     fn next_until_ms(&self) -> u64 {
         match &*self.state.lock() {
             State::Holding(holding) => {
-                until_ms(self.now_ms(), holding.generator.untouched_ms()).max(holding.until_ms)
+                let until_ms = self.ahead.until_ms(self.now_ms(), holding.generator.untouched_ms());
+                until_ms.max(holding.until_ms)
             }
             State::Without(_) => 0,
         }
     }
 
     fn now_ms(&self) -> u64 {
-        layout::since_epoch(self.clock.wall_ms())
+        layout::followed_ms(self.clock.wall_ms())
     }
-}
-
-/// Up to where time is reserved at `now_ms` for one whose ids begin at `floor_ms`.
-fn until_ms(now_ms: u64, floor_ms: u64) -> u64 {
-    (now_ms + HOLD_MS).max(floor_ms + ROOM_MS)
 }
 
 impl fmt::Debug for WorkerLease {

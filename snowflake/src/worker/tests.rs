@@ -61,6 +61,7 @@ impl Roster for Lossy {
 
 struct Fixture {
     roster: Arc<Lossy>,
+    ahead: Ahead,
     _directory: TempDir,
 }
 
@@ -73,9 +74,14 @@ struct Node {
 
 impl Fixture {
     async fn new() -> Self {
+        Self::holding(Ahead::OUTAGE).await
+    }
+
+    async fn holding(ahead: Ahead) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let inner = EmbeddedRoster::open(directory.path()).await.expect("a roster");
-        Self { roster: Arc::new(Lossy { inner, lost_answers: AtomicU32::new(0) }), _directory: directory }
+        let roster = Arc::new(Lossy { inner, lost_answers: AtomicU32::new(0) });
+        Self { roster, ahead, _directory: directory }
     }
 
     fn node(&self, id: &str, incarnation: u64) -> Node {
@@ -85,7 +91,7 @@ impl Fixture {
     fn node_at(&self, id: &str, incarnation: u64, clock: Arc<ManualClock>) -> Node {
         let node = NodeRef { id: id.into(), incarnation: Incarnation(incarnation) };
         let holder = Holder { role: Role::Spear, node };
-        let (lease, keeper) = WorkerLease::new(self.roster.clone(), holder, clock.clone());
+        let (lease, keeper) = WorkerLease::new(self.roster.clone(), holder, clock.clone(), self.ahead);
         Node { clock, lease, keeper }
     }
 
@@ -125,7 +131,7 @@ async fn a_number_is_held_as_the_contract_says() {
     let number = node.lease.number().expect("held");
     let record = serde_json::json!({
         "version": 1, "role": "spear", "holder": "spear-1", "incarnation": 7,
-        "until_at": NOW_AT + i64::try_from(HOLD_MS).expect("small"),
+        "until_at": NOW_AT + i64::try_from(Ahead::OUTAGE.hold_ms).expect("small"),
     });
     assert_eq!(fixture.record(number).await, record);
 
@@ -160,7 +166,7 @@ async fn a_later_start_takes_up_where_the_killed_one_can_have_ended() {
     assert_eq!(second.lease.number(), first.lease.number(), "its own number again");
     let next = second.cut(1)[0];
     assert!(next > last);
-    assert_eq!(layout::time_ms(next), first.now_ms() + HOLD_MS);
+    assert_eq!(layout::time_ms(next), first.now_ms() + Ahead::OUTAGE.hold_ms);
     // Given that the first is not dead at all: nothing of it is above what the second began with.
     first.clock.pass(100 * HOUR);
     assert!(first.cut(1_000).iter().all(|id| *id < next));
@@ -197,7 +203,7 @@ async fn an_outage_of_a_week_does_not_stop_ids_and_none_is_above_the_record() {
     let fixture = Fixture::new().await;
     let mut node = fixture.node("spear-1", 1).holding().await;
     fixture.roster.inner.suspect();
-    let until_ms = node.now_ms() + HOLD_MS;
+    let until_ms = node.now_ms() + Ahead::OUTAGE.hold_ms;
     let mut last = NONE;
     for _ in 0..24 * 7 {
         node.clock.pass(HOUR);
@@ -217,6 +223,33 @@ async fn an_outage_of_a_week_does_not_stop_ids_and_none_is_above_the_record() {
     fixture.roster.inner.recover();
     node.keeper.step().await.expect("renewed");
     assert!(node.cut(1)[0] > last);
+}
+
+#[tokio::test]
+async fn who_cuts_all_the_time_reserves_little_and_follows_the_clock() {
+    let fixture = Fixture::holding(Ahead::always(60_000)).await;
+    let mut node = fixture.node("idgen-1", 1).holding().await;
+    for _ in 0..20 {
+        node.clock.pass(15_000);
+        let cut = node.cut(65_536);
+        assert_eq!(layout::time_ms(cut[0]), node.now_ms(), "the clock is followed between two renewals");
+        node.keeper.step().await.expect("renewed");
+    }
+    let next = fixture.node_at("idgen-1", 2, node.clock.clone()).holding().await;
+    assert_eq!(layout::time_ms(next.cut(1)[0]), node.now_ms() + 60_000);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_wrong_by_decades_is_not_followed() {
+    let fixture = Fixture::new().await;
+    let mut node = fixture.node("spear-1", 1).holding().await;
+    let before = node.cut(1)[0];
+    for step in [70, -140, 70] {
+        node.clock.step(step * 365 * 24 * 3_600_000);
+        node.keeper.step().await.expect("renewed");
+        let next = node.cut(1)[0];
+        assert!(next > before && layout::time_ms(next) <= layout::since_epoch(NOW_AT) + 3 * HOUR);
+    }
 }
 
 #[tokio::test]
@@ -307,7 +340,9 @@ async fn who_lost_its_number_takes_another() {
 async fn no_number_and_time_is_ever_used_twice() {
     for seed in 0..10 {
         let mut random = StdRng::seed_from_u64(seed);
-        let fixture = Fixture::new().await;
+        // As spears hold a number, and as active idgens do.
+        let ahead = if seed % 2 == 0 { Ahead::OUTAGE } else { Ahead::always(60_000) };
+        let fixture = Fixture::holding(ahead).await;
         let mut started = 0;
         let mut start = |index: usize, clock: Arc<ManualClock>| {
             started += 1;
