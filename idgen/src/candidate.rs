@@ -97,9 +97,11 @@ impl Candidate {
     fn after(&self, end: &End) {
         match end {
             End::Stopped => {}
-            End::Watermark(error @ (WatermarkError::Deleted { .. } | WatermarkError::Unreadable(_))) => {
-                self.refuse(error);
-            }
+            End::Watermark(
+                error @ (WatermarkError::Deleted { .. }
+                | WatermarkError::Unreadable(_)
+                | WatermarkError::Spent { .. }),
+            ) => self.refuse(error),
             End::Lost | End::Watermark(_) => {
                 tracing::warn!(why = %end, "this is a backup again");
                 self.dispenser.close(format!("it is a backup: {end}"));

@@ -74,7 +74,7 @@ impl Dispenser {
         if !open.lease.holds(self.clock.boot_ms()) {
             return Err(Refusal::Lapsed);
         }
-        let now = layout::since_epoch(self.clock.wall_ms());
+        let now = layout::followed_ms(self.clock.wall_ms());
         open.generator.cut(count, now, open.until_ms).map_err(|Exhausted| Refusal::Exhausted)
     }
 

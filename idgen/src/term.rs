@@ -146,6 +146,6 @@ impl Term<'_> {
     }
 
     fn now_ms(&self) -> u64 {
-        layout::since_epoch(self.clock.wall_ms())
+        layout::followed_ms(self.clock.wall_ms())
     }
 }

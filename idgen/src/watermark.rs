@@ -43,6 +43,12 @@ pub(crate) enum WatermarkError {
          idgen nodes, make sure that the clocks show at least that time, and start them again"
     )]
     Deleted { last_at: i64 },
+    /// A clock was once wrong by decades, or it is time for another layout.
+    #[error(
+        "{PATH} says that ids are served up to {at} (milliseconds since 1970), within 5 years of the end of their 41 bits in 2093: if a \
+         clock was wrong, stop all idgen nodes and write a reserved_until_at there that is above the ids in use"
+    )]
+    Spent { at: i64 },
     /// It holds something else.
     #[error("{PATH} cannot be understood: {0}")]
     Unreadable(String),
@@ -100,7 +106,7 @@ impl Watermark {
     /// The predecessor's last write was sent before this node saw it for the first time, so its lease is over when its length has
     /// passed since then: a backup that has looked for a while need not wait.
     pub(crate) async fn claim(&mut self) -> Result<Claim, WatermarkError> {
-        let now_ms = layout::since_epoch(self.clock.wall_ms());
+        let now_ms = layout::followed_ms(self.clock.wall_ms());
         let Some((old, version)) = self.read().await? else {
             let until_ms = now_ms + self.bounds.reserve_ms;
             let record = self.record(until_ms, self.bounds.lease_ms, false);
@@ -115,6 +121,7 @@ impl Watermark {
             });
         };
         let floor_ms = layout::since_epoch(old.reserved_until_at);
+        layout::check_floor(floor_ms).map_err(|_| WatermarkError::Spent { at: old.reserved_until_at })?;
         let until_ms = floor_ms.max(now_ms) + self.bounds.reserve_ms;
         let free_boot_ms = if old.released {
             0
