@@ -3,7 +3,6 @@
 
 mod deletable;
 mod process;
-mod wire_to;
 
 use std::{
     sync::Arc,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use roster::{Health, Roster, ZooKeeperOptions, ZooKeeperRoster};
 use rpc::{IdClient, IdOptions, Secret};
-use servers::ZooKeeper;
+use servers::{Wire, ZooKeeper};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{BUDGET, Node, SECRET, wire_to::Wire};
+use super::{BUDGET, Node, SECRET};
 
 /// The session time-out; the server's shortest is 1 s.
 const SESSION: Duration = Duration::from_secs(2);

@@ -6,6 +6,7 @@
 //! | `ports.rs` | ports that no other test of this machine uses |
 //! | `redis.rs` | [`Redis`], [`Replicated`] with Sentinel, [`RedisCluster`] |
 //! | `zookeeper.rs` | [`ZooKeeper`], [`Ensemble`] |
+//! | `wire.rs` | [`Wire`]: between a process and a server, to be cut |
 //!
 //! How a server is run stands in `bin/lib/server.sh`, which `bin/start.sh` uses too. Everything here panics, with the end of
 //! the server's log, where a test cannot go on.
@@ -13,7 +14,9 @@
 mod ports;
 mod process;
 mod redis;
+mod wire;
 mod zookeeper;
 
 pub use redis::{Redis, RedisCluster, Replicated};
+pub use wire::Wire;
 pub use zookeeper::{Ensemble, ZooKeeper};
