@@ -109,6 +109,8 @@ pub async fn run(
             ..rpc::IdOptions::default()
         },
     );
+    let ids_shown = node.readiness.condition("ids", "starting");
+    boot::spawn(rpc::show_standing(ids.standing(), move |standing| ids_shown.ok(standing.to_string())));
     let limits = settings.limits.clone();
     let judge = webhook::before_send(&cluster.before_send, &node.labels())?;
     let conversations =

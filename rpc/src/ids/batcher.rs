@@ -15,6 +15,7 @@ use super::{
     IDS_PER_REQUEST_MAX, IdOptions,
     fallback::{self, Fallback, Search},
     source::Source,
+    standing::Board,
 };
 
 /// Before the next attempt, where idgen is sought and this node has no ids of its own left.
@@ -40,6 +41,7 @@ pub(super) struct Batcher {
     /// The highest one that was handed out.
     last: MessageId,
     trouble: Arc<Mutex<Arc<str>>>,
+    board: Board,
     metrics: Metrics,
 }
 
@@ -67,6 +69,7 @@ impl Batcher {
         fallback: Fallback,
         options: &IdOptions,
         trouble: Arc<Mutex<Arc<str>>>,
+        board: Board,
     ) -> Self {
         Self {
             asks,
@@ -77,6 +80,7 @@ impl Batcher {
             fallback,
             last: MessageId(0),
             trouble,
+            board,
             metrics: Metrics::new(options),
         }
     }
@@ -97,7 +101,9 @@ impl Batcher {
                     self.hand_out(&runs);
                 }
                 Err(trouble) => {
-                    *self.trouble.lock() = trouble.into();
+                    let trouble: Arc<str> = trouble.into();
+                    *self.trouble.lock() = trouble.clone();
+                    self.board.none(trouble);
                     match &mut self.source {
                         Some(source) => source.pause().await,
                         None => time::sleep(PAUSE).await,
@@ -133,13 +139,17 @@ impl Batcher {
     /// From idgen; from this node's own worker number where that is the only way.
     async fn cut(&mut self, count: usize) -> Result<Vec<Run>, String> {
         let trouble = match self.ask(count).await {
-            Ok(runs) => return Ok(runs),
+            Ok(runs) => {
+                self.board.idgen();
+                return Ok(runs);
+            }
             Err(trouble) => trouble,
         };
         match self.fallback.cut(count, self.last) {
             None => Err(trouble),
             Some(Err(refused)) => Err(format!("{trouble}; {refused}")),
             Some(Ok(runs)) => {
+                self.board.own();
                 if let Some(source) = self.source.take() {
                     self.search = Some(self.fallback.seek(source));
                 }

@@ -16,7 +16,7 @@ use tokio_util::{
 use tracing::Instrument;
 use wire::{MessageId, proto::idgen::Run};
 
-use super::{IdOptions, source::Source};
+use super::{IdOptions, source::Source, standing::Board};
 
 /// May cut ids when the roster is suspect *and* no idgen answers; else never, so that an idgen that fails over is waited for
 /// and ids stay in the order of the calls.
@@ -27,6 +27,7 @@ pub(super) struct Fallback {
     patience: Duration,
     cut_total: Counter,
     in_use: Gauge,
+    board: Board,
 }
 
 /// A node that serves ids is sought meanwhile.
@@ -39,9 +40,11 @@ impl Fallback {
         options: &IdOptions,
         stop: &CancellationToken,
         tasks: &TaskTracker,
+        board: Board,
     ) -> Self {
         let lease = options.holder.clone().map(|holder| {
-            let (lease, keeper) = WorkerLease::new(roster.clone(), holder, Arc::new(SystemClock), Ahead::OUTAGE);
+            let (lease, keeper) =
+                WorkerLease::new(roster.clone(), holder, Arc::new(SystemClock), Ahead::OUTAGE);
             tasks.spawn(keeper.run(stop.clone()).in_current_span());
             lease
         });
@@ -52,6 +55,7 @@ impl Fallback {
             patience: options.attempt_timeout,
             cut_total: metrics::counter!("phalanx_rpc_ids_unordered_total", labels()),
             in_use: metrics::gauge!("phalanx_rpc_ids_unordered", labels()),
+            board,
         }
     }
 
@@ -87,7 +91,7 @@ impl Fallback {
 
     /// Seeks an idgen that serves, beside the callers: one that hangs is not to hold up each of them.
     pub(super) fn seek(&self, mut source: Source) -> Search {
-        let in_use = self.in_use.clone();
+        let (in_use, board) = (self.in_use.clone(), self.board.clone());
         let search = async move {
             let begun = Instant::now();
             in_use.set(1.0);
@@ -96,6 +100,7 @@ impl Fallback {
             );
             source.seek().await;
             in_use.set(0.0);
+            board.idgen();
             tracing::warn!(lasted = ?begun.elapsed(), "an idgen serves again: ids are ordered across nodes from now on");
             source
         };

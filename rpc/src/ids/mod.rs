@@ -1,17 +1,19 @@
-//! Message ids from the active idgen, with smart batching.
+//! Message ids from an active idgen, with smart batching.
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | [`Ids`], [`IdClient`] and its bounds |
 //! | `batcher.rs` | one request in flight; the next one carries what gathered meanwhile |
-//! | `source.rs` | whichever idgen node is the active one |
+//! | `source.rs` | whichever idgen node is active |
 //! | `fallback.rs` | ids of this node's own while ZooKeeper is lost |
+//! | `standing.rs` | [`Standing`]: how ids are had at the moment |
 //! | `stream.rs` | a kept `Cut` stream to one node |
 //! | `tests.rs` | against real servers |
 
 mod batcher;
 mod fallback;
 mod source;
+mod standing;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ use parking_lot::Mutex;
 use roster::Roster;
 use snowflake::WorkerLease;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time,
 };
 use tokio_util::{
@@ -38,8 +40,10 @@ use crate::secret::Secret;
 use batcher::{Ask, Batcher};
 use fallback::Fallback;
 use source::Source;
+use standing::Board;
 
 pub use snowflake::Holder;
+pub use standing::{Standing, show_standing};
 
 /// The most ids that one call, and one request to idgen, may ask for.
 pub const IDS_PER_REQUEST_MAX: usize = 65_536;
@@ -70,7 +74,8 @@ pub enum IdsError {
 #[async_trait]
 pub trait Ids: Send + Sync {
     /// Takes `count` ids, ascending. Of two calls to the same source, the one that was polled first gets the lower ids,
-    /// save where idgen serves again after ids were cut without it ([`IdOptions::holder`]).
+    /// save where idgen serves again after ids were cut without it ([`IdOptions::holder`]), and where several idgens are active and
+    /// another one is asked because one has failed.
     ///
     /// # Errors
     /// [`IdsError`]; the ids of a failed call are never used.
@@ -105,13 +110,14 @@ impl Default for IdOptions {
     }
 }
 
-/// Ids from the active idgen, whichever node that is. Cheap to clone; clones share the stream.
+/// Ids from an active idgen, whichever node that is. Cheap to clone; clones share the stream.
 #[derive(Debug, Clone)]
 pub struct IdClient {
     asks: mpsc::Sender<Ask>,
     deadline: Duration,
     /// What the last failed attempt said, for those whose deadline passes.
     trouble: Arc<Mutex<Arc<str>>>,
+    board: Board,
     lease: Option<WorkerLease>,
     tasks: Arc<Tasks>,
 }
@@ -137,19 +143,25 @@ impl IdClient {
         let trouble = Arc::new(Mutex::new("no idgen node has answered yet".into()));
         let stop = stop.child_token();
         let all = TaskTracker::new();
-        let fallback = Fallback::start(&roster, &options, &stop, &all);
+        let board = Board::new();
+        let fallback = Fallback::start(&roster, &options, &stop, &all, board.clone());
         let lease = fallback.lease().cloned();
         let source = Source::new(&*roster, &secret, &options);
-        let batcher = Batcher::new(asks, source, fallback, &options, trouble.clone());
+        let batcher = Batcher::new(asks, source, fallback, &options, trouble.clone(), board.clone());
         all.spawn(batcher.run(stop.clone()).in_current_span());
         all.close();
         let tasks = Arc::new(Tasks { all, _stop: stop.clone().drop_guard(), stop });
-        Self { asks: sender, deadline: options.deadline, trouble, lease, tasks }
+        Self { asks: sender, deadline: options.deadline, trouble, board, lease, tasks }
     }
 
     /// The worker number that is held for the time when the roster is lost; `None` without a holder, and until one is taken.
     pub fn worker(&self) -> Option<u16> {
         self.lease.as_ref().and_then(WorkerLease::number)
+    }
+
+    /// How ids are had, as of the last ones that were asked for.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.board.subscribe()
     }
 
     /// Hands out nothing any more, and gives the worker number back: a node that stops waits for it, a second at most.

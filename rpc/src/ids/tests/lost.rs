@@ -53,6 +53,7 @@ async fn ids_go_on_and_idgen_is_used_again_when_it_answers() {
     for _ in 0..50 {
         take(true).await;
     }
+    assert!(matches!(*clients[0].standing().borrow(), Standing::Own { .. }));
     assert_ne!(clients[0].worker(), clients[1].worker());
 
     // Given that it serves again, though the roster is still lost here.
@@ -63,6 +64,7 @@ async fn ids_go_on_and_idgen_is_used_again_when_it_answers() {
         }
     }
     take(false).await;
+    assert_eq!(*clients[0].standing().borrow(), Standing::Idgen);
 }
 
 /// A call that has waited for some rounds, and still does.
