@@ -53,7 +53,13 @@ async fn main() -> anyhow::Result<()> {
     let cluster = boot::Cluster::for_test(directory.path()).await?;
     let node = NodeContext::for_test(Role::Idgen, "idgen-1");
     let (_trigger, shutdown) = Shutdown::new(Duration::from_secs(1));
-    let settings = idgen::Settings { worker: 0, reserve_ms: 3_000, lease_ms: 0 };
+    let settings = idgen::Settings {
+        mode: idgen::Mode::Strict,
+        worker: 0,
+        reserve_ms: 3_000,
+        lease_ms: 0,
+        faults: idgen::FaultSettings::default(),
+    };
     let server = ServerThread::start()?;
     server.0.spawn(idgen::run(settings, node.clone(), cluster.clone(), shutdown));
     node.readiness.ready().await;

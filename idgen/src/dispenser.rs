@@ -7,7 +7,7 @@ use snowflake::{Clock, Exhausted, Generator, layout};
 use tokio::sync::{Notify, futures::Notified};
 use wire::proto::idgen::Run;
 
-use crate::{counters::Counters, lease::Lease};
+use crate::{counters::Counters, cutter::Refusal, lease::Lease};
 
 /// Serves ids while the node is the active one. One for each node.
 pub(crate) struct Dispenser {
@@ -31,20 +31,6 @@ struct Open {
     /// Ids stay below this time, in milliseconds since the ids' epoch.
     until_ms: u64,
     lease: Lease,
-}
-
-/// Why no ids are cut.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// Another node may be the active one.
-    #[error("this node is not the active idgen: {0}")]
-    NotActive(Arc<str>),
-    /// The active node has not written its watermark for the length of its lease.
-    #[error("this node is the active idgen, but its lease has lapsed: the roster does not answer it")]
-    Lapsed,
-    /// All that is reserved is used up.
-    #[error("all reserved time is used up: more is being reserved")]
-    Exhausted,
 }
 
 impl Dispenser {

@@ -1,9 +1,9 @@
 //! gRPC: a kept stream of requests, one answer each.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use futures_util::stream;
-use tokio::{net::TcpListener, time};
+use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -16,7 +16,7 @@ use wire::proto::idgen::{
     idgen_server::{Idgen, IdgenServer},
 };
 
-use crate::dispenser::{Dispenser, Refusal};
+use crate::cutter::{Cutter, Refusal};
 
 /// The most ids of one request: 16 milliseconds of logical time, an answer of some 200 bytes.
 const COUNT_MAX: u32 = 65_536;
@@ -27,9 +27,6 @@ const REQUEST_BYTES: usize = 1_024;
 /// Streams of one connection: every client keeps one.
 const STREAMS_MAX: u32 = 64;
 
-/// How long a request waits for more to be reserved; clients give an attempt about as long.
-const EXHAUSTED_WAIT: Duration = Duration::from_millis(400);
-
 /// A client that vanished without a word is noticed within the sum.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,12 +34,12 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Serves until `stop`, then ends the streams.
 pub(crate) async fn serve(
     listener: TcpListener,
-    dispenser: Arc<Dispenser>,
+    cutter: Cutter,
     secret: &rpc::Secret,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let service =
-        IdgenServer::new(Service { dispenser, stop: stop.clone() }).max_decoding_message_size(REQUEST_BYTES);
+        IdgenServer::new(Service { cutter, stop: stop.clone() }).max_decoding_message_size(REQUEST_BYTES);
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
@@ -56,7 +53,7 @@ pub(crate) async fn serve(
 }
 
 struct Service {
-    dispenser: Arc<Dispenser>,
+    cutter: Cutter,
     stop: CancellationToken,
 }
 
@@ -69,12 +66,12 @@ impl Idgen for Service {
         request: Request<Streaming<CutRequest>>,
     ) -> Result<Response<Self::CutStream>, Status> {
         // Said at once, so that a client need not send a request to learn it.
-        if let Some(reason) = self.dispenser.closed() {
-            return Err(refused(&Refusal::NotActive(reason)));
+        if let Some(refusal) = self.cutter.closed() {
+            return Err(refused(&refusal));
         }
         let conversation = Conversation {
             requests: request.into_inner(),
-            dispenser: self.dispenser.clone(),
+            cutter: self.cutter.clone(),
             stop: self.stop.clone(),
         };
         let answers = stream::unfold(Some(conversation), async |conversation| {
@@ -91,7 +88,7 @@ impl Idgen for Service {
 /// One stream.
 struct Conversation {
     requests: Streaming<CutRequest>,
-    dispenser: Arc<Dispenser>,
+    cutter: Cutter,
     stop: CancellationToken,
 }
 
@@ -113,29 +110,16 @@ impl Conversation {
         if !(1..=COUNT_MAX).contains(&count) {
             return Err(Status::invalid_argument(format!("count is {count}: expected 1 to {COUNT_MAX}")));
         }
-        let cut = match self.dispenser.cut(count) {
-            Err(Refusal::Exhausted) => time::timeout(EXHAUSTED_WAIT, self.cut_when_reserved(count))
-                .await
-                .unwrap_or(Err(Refusal::Exhausted)),
-            cut => cut,
-        };
+        let cut = self.cutter.cut(count).await;
         cut.map(|runs| CutResponse { runs }).map_err(|refusal| refused(&refusal))
-    }
-
-    async fn cut_when_reserved(&self, count: u32) -> Result<Vec<wire::proto::idgen::Run>, Refusal> {
-        loop {
-            let changed = self.dispenser.changed();
-            match self.dispenser.cut(count) {
-                Err(Refusal::Exhausted) => changed.await,
-                cut => return cut,
-            }
-        }
     }
 }
 
 fn refused(refusal: &Refusal) -> Status {
     match refusal {
-        Refusal::NotActive(_) | Refusal::Lapsed => Status::failed_precondition(refusal.to_string()),
+        Refusal::NotActive(_) | Refusal::Lapsed | Refusal::NoNumber(_) | Refusal::Lost => {
+            Status::failed_precondition(refusal.to_string())
+        }
         Refusal::Exhausted => Status::resource_exhausted(refusal.to_string()),
     }
 }

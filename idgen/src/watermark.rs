@@ -225,11 +225,7 @@ mod tests {
     use snowflake::{Clock, Generator, ManualClock, layout::EPOCH_AT};
 
     use super::*;
-    use crate::{
-        counters::Counters,
-        dispenser::{Dispenser, Refusal},
-        lease::Lease,
-    };
+    use crate::{counters::Counters, cutter::Refusal, dispenser::Dispenser, lease::Lease};
 
     const BOUNDS: Bounds = Bounds { worker: 0, reserve_ms: 3_000, lease_ms: 1_000 };
 

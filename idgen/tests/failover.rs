@@ -117,7 +117,7 @@ async fn what_is_not_a_request_of_this_cluster_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn times_that_do_not_go_together_refuse_the_start() {
     let cluster = Cluster::start(1_000).await;
-    let settings = idgen::Settings { worker: 0, reserve_ms: 3_000, lease_ms: 1_000 };
+    let settings = idgen::Settings { lease_ms: 1_000, ..support::settings(idgen::Mode::Strict) };
     let refused = cluster.run_to_end(settings).await.expect_err("the lease is as long as the session");
     assert!(refused.to_string().starts_with("idgen.lease_ms"), "{refused:#}");
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use rand::seq::SliceRandom as _;
 use roster::{Roster, Snapshot};
 use tokio::sync::watch;
 use tonic::{
@@ -51,10 +52,20 @@ impl Channels {
 
     /// The live nodes now: `preferred` first, those that drain last, else by id.
     pub fn peers(&self, preferred: Option<&NodeRef>) -> Vec<Peer> {
+        self.sorted(preferred, |records| records.sort_by(|one, other| one.id.cmp(&other.id)))
+    }
+
+    /// The same, but by chance instead of by id: callers spread over nodes that serve alike.
+    pub fn peers_by_chance(&self, preferred: Option<&NodeRef>) -> Vec<Peer> {
+        self.sorted(preferred, |records| records.shuffle(&mut rand::rng()))
+    }
+
+    fn sorted(&self, preferred: Option<&NodeRef>, order: impl FnOnce(&mut [&Arc<NodeRecord>])) -> Vec<Peer> {
         let snapshot = self.snapshot.borrow().clone();
         let mut records: Vec<_> = snapshot.of_role(self.role).collect();
+        order(&mut records);
         records.sort_by_key(|record| {
-            (Some(&record.node_ref()) != preferred, record.state == NodeState::Draining, record.id.clone())
+            (Some(&record.node_ref()) != preferred, record.state == NodeState::Draining)
         });
         let mut kept = self.kept.lock();
         kept.retain(|node, _| snapshot.holds(self.role, node));

@@ -11,6 +11,7 @@ use std::{
 
 use boot::{NodeContext, Shutdown, ShutdownTrigger};
 use deletable::Deletable;
+use idgen::Mode;
 pub(crate) use process::Process;
 use roster::EmbeddedRoster;
 use rpc::{Channels, IdClient, IdOptions, Secret};
@@ -30,6 +31,12 @@ pub(crate) const WORKER: u16 = 5;
 
 /// Generous: the machine may be busy with other tests.
 const BUDGET: Duration = Duration::from_secs(30);
+
+/// What nodes are told.
+pub(crate) fn settings(mode: Mode) -> idgen::Settings {
+    let faults = idgen::FaultSettings::default();
+    idgen::Settings { mode, worker: WORKER, reserve_ms: 3_000, lease_ms: 0, faults }
+}
 
 /// Waits until `holds` does.
 pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
@@ -70,7 +77,19 @@ impl Cluster {
 
     /// Starts a node, and returns when it takes part.
     pub(crate) async fn idgen(&self, id: &str) -> Node {
-        Node::start(&self.cluster, id).await
+        Node::start(&self.cluster, id, Mode::Strict).await
+    }
+
+    /// Starts one of several active nodes, and returns when it is one.
+    pub(crate) async fn active(&self, id: &str) -> Node {
+        let node = Node::start(&self.cluster, id, Mode::Multi).await;
+        eventually(&format!("{id} is active"), || node.is_active()).await;
+        node
+    }
+
+    /// What becomes of ids while the roster is lost.
+    pub(crate) fn on_loss(&mut self, what: boot::OnZooKeeperLoss) {
+        self.cluster.on_zookeeper_loss = what;
     }
 
     pub(crate) async fn run_to_end(&self, settings: idgen::Settings) -> anyhow::Result<()> {
@@ -102,11 +121,10 @@ pub(crate) struct Node {
 
 impl Node {
     /// Starts it, and returns when it takes part.
-    pub(crate) async fn start(cluster: &boot::Cluster, id: &str) -> Self {
+    pub(crate) async fn start(cluster: &boot::Cluster, id: &str, mode: Mode) -> Self {
         let context = NodeContext::for_test(Role::Idgen, id);
         let (trigger, shutdown) = Shutdown::new(Duration::from_secs(10));
-        let settings = idgen::Settings { worker: WORKER, reserve_ms: 3_000, lease_ms: 0 };
-        let task = tokio::spawn(idgen::run(settings, context.clone(), cluster.clone(), shutdown));
+        let task = tokio::spawn(idgen::run(settings(mode), context.clone(), cluster.clone(), shutdown));
         let node = Self { context, trigger, task, cluster: cluster.clone() };
         eventually(&format!("{id} is registered"), || node.condition("roster") == "registered").await;
         node
@@ -124,7 +142,7 @@ impl Node {
     }
 
     pub(crate) fn is_active(&self) -> bool {
-        self.duty() == "active"
+        self.duty().starts_with("active")
     }
 
     pub(crate) fn is_ready(&self) -> bool {

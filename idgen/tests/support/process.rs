@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use idgen::Mode;
 use roster::{Health, Roster, ZooKeeperOptions, ZooKeeperRoster};
 use rpc::{IdClient, IdOptions, Secret};
 use servers::{Wire, ZooKeeper};
@@ -45,7 +46,7 @@ impl Process {
     }
 
     pub(crate) async fn idgen(&self, id: &str) -> Node {
-        Node::start(&self.cluster, id).await
+        Node::start(&self.cluster, id, Mode::Strict).await
     }
 
     pub(crate) fn client(&self, options: IdOptions) -> IdClient {

@@ -1,4 +1,4 @@
-//! Whichever idgen node is the active one.
+//! Whichever idgen node is active; where several are, one of them by chance, until it fails.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Source {
         }
     }
 
-    /// Asks the kept stream, then each live node once: the one that failed just now last. May be dropped at any time: a
+    /// Asks the kept stream, then each live node once, by chance: the one that failed just now last. May be dropped at any time: a
     /// stream that owes an answer is not kept.
     pub(super) async fn cut(&mut self, count: usize) -> Result<Vec<Run>, String> {
         let mut trouble = "no idgen node is in the roster".to_owned();
@@ -55,7 +55,7 @@ impl Source {
                 }
             }
         }
-        let mut peers = self.channels.peers(self.active.as_ref());
+        let mut peers = self.channels.peers_by_chance(self.active.as_ref());
         peers.sort_by_key(|peer| Some(&peer.node) == failed.as_ref());
         for peer in peers {
             let mut stream = match CutStream::open(&peer, self.attempt_timeout).await {
