@@ -56,13 +56,25 @@ impl Membership {
 
     /// Lets the others see that this node drains; gives up after a second.
     pub async fn announce_drain(&self) {
-        match time::timeout(TELL_TIMEOUT, self.registration.set_state(NodeState::Draining)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the others could not be told that this node drains"),
+        self.show(NodeState::Draining).await;
+    }
+
+    /// Lets the others see what this node does, also after a session that is lost later. Gives up after a second, and answers
+    /// whether they could be told.
+    pub async fn show(&self, state: NodeState) -> bool {
+        match time::timeout(TELL_TIMEOUT, self.registration.set_state(state)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, ?state, "the others could not be told what this node does")
+            }
             Err(_) => {
-                tracing::warn!("the roster does not answer: the others are not told that this node drains")
+                tracing::warn!(
+                    ?state,
+                    "the roster does not answer: the others are not told what this node does"
+                )
             }
         }
+        false
     }
 
     /// Waits until a newer start of the node has taken the place, and says so.

@@ -59,6 +59,11 @@ impl Admission {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Takes [`Admission::drain`] back.
+    pub(crate) fn open(&self) {
+        self.draining.store(false, Ordering::Relaxed);
+    }
+
     /// Checks a ticket and uses it up. Draining and overload are answered first, and leave the ticket unused.
     pub(crate) fn check(
         &self,
@@ -167,6 +172,8 @@ mod tests {
         assert_eq!(code(&admission, Some(&ticket), 9), None);
         admission.drain();
         assert_eq!(code(&admission, Some(&ticket), 0), Some(Code::Draining));
+        admission.open();
+        assert_eq!(code(&admission, Some(&ticket), 0), Some(Code::TicketUsed), "it looks at tickets again");
     }
 
     #[test]

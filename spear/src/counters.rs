@@ -25,6 +25,8 @@ pub(crate) struct Holds {
 /// The counters of one spear.
 pub(crate) struct Counters {
     connections: AtomicU64,
+    /// How many of these are still to move.
+    draining: AtomicU64,
     messages: AtomicU64,
     deliveries: AtomicU64,
     replayed: AtomicU64,
@@ -45,6 +47,7 @@ impl Counters {
     pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self {
             connections: AtomicU64::new(0),
+            draining: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             deliveries: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
@@ -82,6 +85,11 @@ impl Counters {
 
     pub(crate) fn connection_count(&self) -> usize {
         usize::try_from(self.connections.load(Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// So many connections are still to move; 0 where nobody is asked to.
+    pub(crate) fn draining(&self, remaining: usize) {
+        self.draining.store(remaining as u64, Relaxed);
     }
 
     /// A client has sent a message.
@@ -143,6 +151,7 @@ impl Counters {
             }
         }
         report.insert("connections".into(), self.connections.load(Relaxed) as f64);
+        report.insert("draining_remaining".into(), self.draining.load(Relaxed) as f64);
         report.insert("users".into(), holds.users as f64);
         report.insert("groups".into(), holds.groups as f64);
         report.insert("rooms".into(), holds.rooms as f64);
@@ -161,6 +170,8 @@ impl Counters {
         }
         metrics::gauge!("phalanx_spear_connections", labels.iter())
             .set(self.connections.load(Relaxed) as f64);
+        metrics::gauge!("phalanx_spear_draining_remaining", labels.iter())
+            .set(self.draining.load(Relaxed) as f64);
         metrics::gauge!("phalanx_spear_users", labels.iter()).set(holds.users as f64);
         metrics::gauge!("phalanx_spear_groups", labels.iter()).set(holds.groups as f64);
         metrics::gauge!("phalanx_spear_rooms", labels.iter()).set(holds.rooms as f64);

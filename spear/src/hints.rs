@@ -12,9 +12,9 @@ use boot::Condition;
 use bytes::Bytes;
 use conversation::LocalDelivery as _;
 use relay::{Arrival, Link, Numbering, Publisher, Relay, Subscription};
-use tokio::time;
+use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use wire::{Hint, Payload};
+use wire::{Drain, Hint, Payload};
 
 use crate::hub::Hub;
 
@@ -32,6 +32,8 @@ pub(crate) struct Hints {
     pub(crate) publisher: Arc<Publisher>,
     /// Whether hints arrive.
     pub(crate) condition: Condition,
+    /// What an operator has asked for last.
+    pub(crate) orders: watch::Sender<Option<Drain>>,
 }
 
 impl Hints {
@@ -130,6 +132,10 @@ impl Hints {
         match hint.payload {
             Payload::Probe(number) => {
                 seen.fetch_max(number, Ordering::Relaxed);
+                None
+            }
+            Payload::Drain(drain) => {
+                self.orders.send_replace(Some(drain));
                 None
             }
             payload => Some(payload),

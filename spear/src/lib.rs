@@ -14,7 +14,7 @@
 //! | `context.rs` | what every session needs |
 //! | `counters.rs` | what is counted and reported |
 //! | `rate.rs` | how many events a second are taken of somebody |
-//! | `drain.rs` | leaving: no newcomers, `migrate`, then the rest are closed |
+//! | `drain.rs`, `waves.rs` | clients move elsewhere: all, or a part; who is told `migrate` when |
 
 mod admission;
 mod connection;
@@ -28,6 +28,7 @@ mod hub;
 mod rate;
 mod session;
 mod settings;
+mod waves;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -43,6 +44,7 @@ use socket2::SockRef;
 use token::TokenChecker;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -137,7 +139,9 @@ pub async fn run(
         devices: settings.devices.limits(),
     });
 
-    let hints = Hints { hub: hub.clone(), relay: cluster.relay.clone(), publisher, condition: relay_ready };
+    let (orders, asked) = watch::channel(None);
+    let hints =
+        Hints { hub: hub.clone(), relay: cluster.relay.clone(), publisher, condition: relay_ready, orders };
     boot::spawn(hints.run(stop.clone()));
     let delivery = &settings.delivery;
     boot::spawn(hub::run_sweeps(
@@ -174,8 +178,9 @@ pub async fn run(
         () = shutdown.requested() => Ok(()),
         served = server => Err(anyhow::anyhow!("the server has ended: {served:?}")),
         superseded = member.superseded() => superseded,
+        () = drain::obey(&context, &node, &member, asked) => Ok(()),
     };
-    drain::drain(&context, member, &shutdown).await;
+    drain::leave(&context, member, &shutdown).await;
     stop.cancel();
     // What was confirmed in the last second is written before the process ends.
     cursor_writer.await?;

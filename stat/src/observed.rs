@@ -88,6 +88,11 @@ impl Observed {
         state.reports = reports;
     }
 
+    /// The roster's snapshots, as they come.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
     /// The roster's last good snapshot.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow().clone()

@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use crate::{
     Change, Conversation, Destination, Device, Group, Incarnation, MessageId, NodeRef, Room, User,
-    proto::relay::{self as proto, changed, envelope},
+    proto::relay::{self as proto, changed, drain, envelope},
 };
 
 /// The version of the envelope that this build writes.
@@ -49,6 +49,8 @@ pub enum Payload {
     Presence(Vec<User>),
     /// A message to everybody who is connected.
     Broadcast(BroadcastHint),
+    /// An operator asks something of the spear.
+    Drain(Drain),
 }
 
 /// A message was stored.
@@ -150,6 +152,36 @@ pub struct BroadcastHint {
     pub sent_at: i64,
     /// The payload of the `message` event, encoded once and shared.
     pub json: Bytes,
+}
+
+/// What an operator asks of a spear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// Chosen at random: the same order is told several times.
+    pub id: u64,
+    /// What is asked.
+    pub order: DrainOrder,
+}
+
+/// See [`Drain`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainOrder {
+    /// No newcomers, and everybody here moves within this time; `None`: the time of the spear's own setting.
+    Leave {
+        /// In milliseconds.
+        within_ms: Option<u64>,
+    },
+    /// No newcomers; nobody moves.
+    Hold,
+    /// A part of those who are here moves, newcomers are taken.
+    Shed {
+        /// In milliseconds; `None`: the time of the spear's own setting.
+        within_ms: Option<u64>,
+        /// In thousandths of all connections.
+        share: u32,
+    },
+    /// Newcomers are taken, and nobody else is told to move.
+    Stay,
 }
 
 /// Something has happened to a conversation beside a new message.
@@ -269,6 +301,7 @@ impl Hint {
             Payload::Broadcast(BroadcastHint { json, sent_at }) => {
                 envelope::Payload::Broadcast(proto::Broadcast { json, sent_at })
             }
+            Payload::Drain(drain) => envelope::Payload::Drain(encode_drain(&drain)),
         };
         let envelope = proto::Envelope {
             version: ENVELOPE_VERSION,
@@ -345,6 +378,7 @@ impl Hint {
             envelope::Payload::Broadcast(proto::Broadcast { json, sent_at }) => {
                 Payload::Broadcast(BroadcastHint { sent_at, json })
             }
+            envelope::Payload::Drain(drain) => Payload::Drain(decode_drain(&drain, envelope.version)?),
             envelope::Payload::Changed(changed) => {
                 Payload::Changed(decode_change(changed, envelope.version)?)
             }
@@ -363,6 +397,31 @@ impl Hint {
             payload,
         })
     }
+}
+
+fn encode_drain(drain: &Drain) -> proto::Drain {
+    let order = match drain.order {
+        DrainOrder::Leave { within_ms } => {
+            drain::Order::Leave(drain::Leave { within_ms: within_ms.unwrap_or(0) })
+        }
+        DrainOrder::Hold => drain::Order::Hold(drain::Hold {}),
+        DrainOrder::Shed { within_ms, share } => {
+            drain::Order::Shed(drain::Shed { within_ms: within_ms.unwrap_or(0), share })
+        }
+        DrainOrder::Stay => drain::Order::Stay(drain::Stay {}),
+    };
+    proto::Drain { id: drain.id, order: Some(order) }
+}
+
+fn decode_drain(drain: &proto::Drain, version: u32) -> Result<Drain, HintError> {
+    let within = |within_ms: u64| Some(within_ms).filter(|within_ms| *within_ms > 0);
+    let order = match drain.order.as_ref().ok_or(HintError::Unknown(version))? {
+        drain::Order::Leave(leave) => DrainOrder::Leave { within_ms: within(leave.within_ms) },
+        drain::Order::Hold(_) => DrainOrder::Hold,
+        drain::Order::Shed(shed) => DrainOrder::Shed { within_ms: within(shed.within_ms), share: shed.share },
+        drain::Order::Stay(_) => DrainOrder::Stay,
+    };
+    Ok(Drain { id: drain.id, order })
 }
 
 fn encode_change(hint: ChangeHint) -> proto::Changed {
@@ -484,6 +543,11 @@ mod tests {
                 change: Change::Read { user: name("a"), read_seq: 4 },
             }),
             Payload::Broadcast(BroadcastHint { sent_at: 12, json: Bytes::from_static(b"{}") }),
+            Payload::Drain(Drain { id: 1, order: DrainOrder::Leave { within_ms: None } }),
+            Payload::Drain(Drain { id: u64::MAX, order: DrainOrder::Leave { within_ms: Some(5) } }),
+            Payload::Drain(Drain { id: 2, order: DrainOrder::Hold }),
+            Payload::Drain(Drain { id: 3, order: DrainOrder::Shed { within_ms: Some(5), share: 250 } }),
+            Payload::Drain(Drain { id: 4, order: DrainOrder::Stay }),
         ];
         for payload in payloads.into_iter().chain([Payload::Presence(vec![name("a"), name("b:1")])]) {
             let sent = hint(payload);

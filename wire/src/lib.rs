@@ -29,8 +29,8 @@ pub use change::Change;
 pub use code::Code;
 pub use conversation::{Conversation, ConversationError};
 pub use hint::{
-    BroadcastHint, ChangeHint, Hint, HintError, Kick, MembershipChange, MessageHint, Payload, Released,
-    RoomCounts, RoomMessageHint, SignalHint,
+    BroadcastHint, ChangeHint, Drain, DrainOrder, Hint, HintError, Kick, MembershipChange, MessageHint,
+    Payload, Released, RoomCounts, RoomMessageHint, SignalHint,
 };
 pub use message::{Broadcast, Destination, Message, RoomMessage};
 pub use message_id::MessageId;

@@ -352,8 +352,8 @@ impl Hub {
             Payload::Broadcast(hint) => self.broadcast(hint),
             Payload::Released(released) => self.released(released),
             Payload::Presence(users) => self.watches.look_at(&users),
-            // The probe is counted where it arrives from the relay.
-            Payload::Probe(_) => {}
+            // Taken where they arrive from the relay: the probe is counted there, and orders are not the hub's.
+            Payload::Probe(_) | Payload::Drain(_) => {}
         }
     }
 }

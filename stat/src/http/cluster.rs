@@ -102,7 +102,7 @@ pub(super) async fn totals(State(api): State<Api>) -> Json<Totals> {
 }
 
 impl Api {
-    fn node(&self, id: &str) -> Result<Node, Problem> {
+    pub(super) fn node(&self, id: &str) -> Result<Node, Problem> {
         let missing = || Problem::new(Code::NotFound, "there is no node of this id; /v1/cluster lists all");
         self.inner.observed.node(id).ok_or_else(missing)
     }

@@ -6,6 +6,7 @@
 //! | `gate.rs` | at most so many requests at once, each bounded in time, all counted |
 //! | `extract.rs` | bodies, paths and queries, refused as problem+json |
 //! | `cluster.rs` | `/v1/cluster`, `/v1/nodes/…`, `/v1/totals` |
+//! | `drain.rs` | `/v1/nodes/…/drain` and the like |
 //! | `groups.rs`, `group_stats.rs` | `/v1/groups/…` |
 //! | `messages.rs` | `/v1/messages`, `/v1/conversations/…` |
 //! | `users.rs` | `/v1/users/…` |
@@ -14,6 +15,7 @@
 //! | `schemas.rs` | what other crates put into bodies, as that document describes it |
 
 mod cluster;
+mod drain;
 mod extract;
 mod gate;
 mod group_stats;
@@ -125,6 +127,9 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(groups::put, groups::delete))
         .routes(routes!(groups::add_members, groups::remove_members))
         .routes(routes!(users::kick))
+        .routes(routes!(drain::drain))
+        .routes(routes!(drain::undrain))
+        .routes(routes!(drain::shed))
         .routes(routes!(personal::erase))
         .routes(routes!(users::ban, users::unban));
     OpenApiRouter::with_openapi(openapi::head())

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod documented;
+mod drain;
 mod fake_idgen;
 mod groups;
 mod messages;

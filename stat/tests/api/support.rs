@@ -196,6 +196,11 @@ impl StatNode {
 }
 
 impl Registered {
+    /// As the node itself would.
+    pub(crate) async fn show(&self, state: NodeState) {
+        self.registration.set_state(state).await.expect("it has its place");
+    }
+
     pub(crate) async fn leave(self) {
         self.registration.leave().await;
     }
