@@ -23,10 +23,13 @@ if ! pid=$(running_pid "$data"); then
 fi
 say "draining (pid $pid) ..."
 kill -TERM "$pid"
+# It drains at the same time as the others, and nobody waits for it longer than for them.
+if surge=$(surge_pid "$data"); then kill -TERM "$surge" 2>/dev/null || true; fi
+rm -f "$data/run/surge"
 deadline=$((SECONDS + DRAIN_SECONDS))
-while [ -e "/proc/$pid" ]; do
+while [ -e "/proc/$pid" ] || { [ -n "$surge" ] && [ -e "/proc/$surge" ]; }; do
   if [ $SECONDS -ge $deadline ]; then
-    kill -KILL "$pid" 2>/dev/null || true
+    kill -KILL "$pid" ${surge:+"$surge"} 2>/dev/null || true
     rm -f "$data/run/phalanx.pid"
     fail "it did not end within $DRAIN_SECONDS s and was killed; what it had acknowledged is stored"
   fi

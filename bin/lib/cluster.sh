@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What start.sh, stop.sh and status.sh share: where a profile's cluster is, whether it runs, what its nodes say.
+# What start.sh, stop.sh, status.sh and rolling-restart.sh share: where a profile's cluster is, whether it runs, what its nodes say.
 # Read with `source`; sets ROOT.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -54,6 +54,36 @@ running_pid() {
   pid=$(cat "$1/run/phalanx.pid" 2>/dev/null) || return 1
   [ -n "$pid" ] && program=$(readlink "/proc/$pid/exe") || return 1
   case $program in */phalanx | */phalanx' (deleted)') say "$pid" ;; *) return 1 ;; esac
+}
+
+# Prints the body of an answer whose status is 2xx; with a key in API_KEY, which no list of processes shows. fetch METHOD http://host:port/path [JSON]
+fetch() {
+  local address=${2#http://} answer
+  # shellcheck disable=SC2016  # the inner shell expands it
+  answer=$(timeout 10 bash -c '
+    authority=${1%%/*} body=${2-}
+    exec 3<>"/dev/tcp/${authority%:*}/${authority##*:}" || exit 1
+    printf "%s /%s HTTP/1.0\r\nHost: %s\r\n" "$0" "${1#*/}" "$authority" >&3
+    [ -z "${API_KEY-}" ] || printf "Authorization: Bearer %s\r\n" "$API_KEY" >&3
+    [ -z "$body" ] || printf "Content-Type: application/json\r\n" >&3
+    printf "Content-Length: %d\r\n\r\n%s" "${#body}" "$body" >&3
+    cat <&3
+  ' "$1" "$address" "${3-}" 2>/dev/null) || return 1
+  case ${answer%%$'\r'*} in
+    *" 2"??" "*) printf '%s\n' "${answer#*$'\r\n\r\n'}" ;;
+    *) printf '%s\n' "${answer##*$'\r\n\r\n'}" >&2; return 1 ;;
+  esac
+}
+
+# The process id of the spear that `rolling-restart.sh --surge` has left, if it is alive; and whether the one of a line is.
+surge_pid() { # DATA_DIR
+  local line
+  line=$(cat "$1/run/surge" 2>/dev/null) && surge_is_alive "$line" && cut -f 2 <<<"$line"
+}
+surge_is_alive() { # LINE
+  local program
+  program=$(readlink "/proc/$(cut -f 2 <<<"$1")/exe") || return 1
+  case $program in */phalanx | */phalanx' (deleted)') ;; *) return 1 ;; esac
 }
 
 # Asks one node: prints "ready", or what it waits for. readiness http://host:port

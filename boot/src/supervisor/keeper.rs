@@ -26,6 +26,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A process that ran for so long died of something new: the pauses begin anew.
 const STEADY: Duration = Duration::from_secs(20);
 
+/// A process that ran for so long and ended with 0 was asked to, by somebody who wants it started anew: no pause grows from that.
+const SETTLED: Duration = Duration::from_secs(1);
+
 pub(super) struct Keeper {
     pub(super) kept: Kept,
     pub(super) log: PathBuf,
@@ -42,6 +45,7 @@ impl Keeper {
         let mut pauses = patience::backoff(FIRST_PAUSE, LONGEST_PAUSE);
         while !self.stop.is_cancelled() {
             let began = Instant::now();
+            let mut asked = false;
             let how = match self.spawn() {
                 Ok(child) => {
                     self.table.runs(name, child.id().unwrap_or_default());
@@ -54,17 +58,24 @@ impl Keeper {
                             self.table.ended(name, "a newer start of it runs elsewhere");
                             return self.stop.cancelled().await;
                         }
-                        Some(status) => describe(status),
+                        Some(status) => {
+                            asked = status.success() && began.elapsed() >= SETTLED;
+                            describe(status)
+                        }
                         None => break,
                     }
                 }
                 Err(error) => format!("cannot be started: {error}"),
             };
-            if began.elapsed() >= STEADY {
+            if asked || began.elapsed() >= STEADY {
                 pauses = patience::backoff(FIRST_PAUSE, LONGEST_PAUSE);
             }
             let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            tracing::warn!(name, how, ?pause, log = %self.log.display(), "a process has ended; it is started again");
+            if asked {
+                tracing::info!(name, how, ?pause, "a process was asked to end; it is started again");
+            } else {
+                tracing::warn!(name, how, ?pause, log = %self.log.display(), "a process has ended; it is started again");
+            }
             self.table.waits(name, &format!("{how}; started again after {:.1} s", pause.as_secs_f64()));
             self.stop.run_until_cancelled(time::sleep(pause)).await;
         }

@@ -6,7 +6,8 @@
 //! | `keeper.rs` | one process: started, waited for, started again after a pause |
 //! | `table.rs` | what `bin/status.sh` reads: which process runs, since when, how often it was started again |
 //!
-//! A process that died is started again after 0.2 to 0.4 s, then twice as long each time, up to half a minute; one that ran for 20 s begins anew. One that says
+//! A process that died is started again after 0.2 to 0.4 s, then twice as long each time, up to half a minute; one that ran for 20 s, or was asked
+//! to end and did so with 0, begins anew: that is how a node is restarted, with the binary that is there then. One that says
 //! that a newer start of its node is registered is left alone: somebody else runs it.
 
 mod keeper;

@@ -41,7 +41,9 @@ impl Table {
 
     pub(super) fn runs(&self, name: &str, pid: u32) {
         self.change(name, |row| {
-            *row = Row { state: "up", pid, starts: row.starts + 1, detail: String::new() }
+            row.state = "up";
+            row.pid = pid;
+            row.starts += 1;
         });
     }
 

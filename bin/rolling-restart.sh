@@ -1,0 +1,290 @@
+#!/usr/bin/env bash
+# Restarts every node of a cluster on this machine, one after the other, with the binary and the settings as they are now.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+bin/rolling-restart.sh [OPTIONS] PROFILE
+
+Restarts every node of the running cluster of profiles/PROFILE with a binary that is built as it is now and the settings as they are
+now: idgen (who waits first, then the active one), stat, ticket, the spears, minions-ui. Each is asked to end with SIGTERM, must end
+with 0, and must be ready again before the next one is touched; at the first that is not, this stops. Clients of a spear
+are told to move while it drains, spread over `spear.drain_timeout_ms`.
+
+  --groups N    restart the spears in N groups, all of a group at once (2: half and half). Default: one after the other
+  --surge       start one spear more first, and send clients only to spears that are new already: each client moves once, not up to
+                twice. That spear stays, until the next --surge puts another in its place, --end-surge, or bin/stop.sh
+  --only ROLE   restart the nodes of this role only; may be repeated
+  --end-surge   only end the spear that --surge has left, which moves its clients once more
+  --no-build    take the binary as it is
+
+Ctrl-C stops once the node in work is ready again, takes back what was prepared, and says which nodes are left. A second one
+stops at once: the nodes are kept running by their supervisor all the same.
+
+On several hosts systemd does this: docs/operations.md, "A new version".
+USAGE
+}
+
+groups=0 only=() surge=false end_surge=false build=true profile=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --groups) groups=${2-}; shift ;;
+    --only) only+=("${2-}"); shift ;;
+    --surge) surge=true ;;
+    --end-surge) end_surge=true ;;
+    --no-build) build=false ;;
+    -*) usage >&2; exit 2 ;;
+    *) [ -z "$profile" ] || { usage >&2; exit 2; }; profile=$1 ;;
+  esac
+  shift
+done
+case $groups in *[!0-9]* | '') printf 'rolling-restart.sh: --groups: expected a number\n' >&2; exit 2 ;; esac
+[ -n "$profile" ] || { usage >&2; exit 2; }
+# shellcheck source=bin/lib/cluster.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
+
+# How long a node may take to be ready again: longer than the 75 s for which it waits for a port that an outgoing connection holds.
+readonly READY_SECONDS=90
+# What a node may take to end beyond its drain time.
+readonly STOP_MARGIN_SECONDS=10
+
+binary=$(binary_of "$profile")
+[ -x "$binary" ] || fail "nothing is built, so nothing runs"
+embedded "$profile" && fail "the profile $profile is embedded, all of it one process: bin/stop.sh $profile; bin/start.sh $profile"
+data=$(data_dir "$profile")
+running_pid "$data" >/dev/null || fail "the cluster of profile $profile does not run"
+load_secrets "$data"
+table=$data/run/processes
+[ -e "$table" ] || fail "$table is missing: this cluster is kept by somebody else"
+if $build; then cargo build --profile "$(cargo_profile "$profile")" --bin phalanx; fi
+"$binary" check-config --profile "$profile" >/dev/null
+
+nodes=$("$binary" nodes --profile "$profile")
+began=$SECONDS
+tell() { printf '[%4d s] %s\n' $((SECONDS - began)) "$*"; }
+is_wanted() { # ROLE
+  local each
+  [ ${#only[@]} -gt 0 ] || return 0
+  for each in "${only[@]}"; do [ "$each" != "$1" ] || return 0; done
+  return 1
+}
+of_role() { # ROLE: its nodes that the supervisor keeps
+  awk -F '\t' -v role="$1" 'FNR == NR { kept[$1]; next } $1 == role && $2 in kept { print $2 }' "$table" <(say "$nodes")
+}
+admin_of() { awk -F '\t' -v id="$1" '$2 == id { print $4 }' <<<"$nodes"; }
+field() { awk -F '\t' -v id="$1" -v field="$2" '$1 == id { print $field }' "$table"; } # ID NUMBER: of its line in the table
+pid_of() { # ID
+  case $(field "$1" 2) in up) field "$1" 3 ;; esac
+}
+connections() { # ADMIN: of a spear
+  fetch GET "$1/metrics" | awk '/^phalanx_spear_connections\{/ { print $2 }'
+}
+
+# --- what is left, and what is taken back, when this stops early ---
+left=()
+held=()
+asked_to_stop=false
+on_interrupt() {
+  if $asked_to_stop; then exit 130; fi
+  asked_to_stop=true
+  tell "stopping after the node in work; again: at once"
+}
+on_exit() {
+  local code=$? id
+  trap - EXIT
+  for id in "${held[@]}"; do
+    if api POST "/v1/nodes/$id/undrain" >/dev/null; then
+      tell "$id takes newcomers again"
+    else
+      tell "$id takes no newcomers, and that could not be taken back: POST /v1/nodes/$id/undrain"
+    fi
+  done
+  if [ "$code" != 0 ] && [ ${#left[@]} -gt 0 ]; then tell "not restarted: ${left[*]}"; fi
+  exit "$code"
+}
+trap on_interrupt INT TERM
+trap on_exit EXIT
+stop_here() { printf 'rolling-restart.sh: %s\n' "$*" >&2; exit 1; }
+go_on() { if $asked_to_stop; then exit 130; fi; }
+
+# --- the business API, for --surge ---
+api_key() {
+  [ -z "${PHALANX_API_KEY-}" ] || { say "$PHALANX_API_KEY"; return; }
+  PHALANX__STAT__API_KEYS=${PHALANX__STAT__API_KEYS-[]} node -p '
+    const keys = JSON.parse(process.env.PHALANX__STAT__API_KEYS);
+    const key = keys.find((key) => typeof key === "string" || key.scopes.includes("manage"));
+    key?.key ?? key ?? ""'
+}
+api() { # METHOD PATH [BODY]: asks one stat node after the other
+  local url answer key
+  key=$(api_key)
+  [ -n "$key" ] || { printf 'rolling-restart.sh: no API key with the scope manage is known: set PHALANX_API_KEY\n' >&2; return 1; }
+  while read -r url; do
+    answer=$(API_KEY=$key fetch "$1" "$url$2" "${3-}") && say "$answer" && return 0
+  done < <(awk -F '\t' '$1 == "stat" { print $3 }' <<<"$nodes")
+  return 1
+}
+
+# --- one node, or several at once ---
+forget() { # NAME OF ARRAY, ID
+  local -n from=$1
+  local each kept=()
+  for each in "${from[@]}"; do [ "$each" = "$2" ] || kept+=("$each"); done
+  from=("${kept[@]}")
+}
+drain_seconds() { # ROLE
+  say $((($(setting "$profile" "$1" drain_timeout_ms) + 999) / 1000))
+}
+wait_end() { # ID PID ROLE: until another process has its place
+  local deadline=$((SECONDS + $(drain_seconds "$3") + STOP_MARGIN_SECONDS)) said=$SECONDS count
+  while [ "$(pid_of "$1")" = "$2" ] || [ -z "$(pid_of "$1")" ]; do
+    if [ $SECONDS -ge $deadline ]; then stop_here "$1 (pid $2) has not ended, or was not started again; its log: $data/log/$1.log"; fi
+    if [ "$3" = spear ] && [ $SECONDS -gt $said ]; then
+      said=$SECONDS
+      count=$(connections "$(admin_of "$1")") && [ -n "$count" ] && tell "$1: draining, $count connections left"
+    fi
+    sleep 0.1
+  done
+  # What the supervisor keeps of the process before.
+  case $(field "$1" 5) in
+    'ended with 0;'*) ;;
+    *) stop_here "$1 has not ended well: $(field "$1" 5). Its log: $data/log/$1.log" ;;
+  esac
+}
+wait_ready() { # ID
+  local state before='' again deadline=$((SECONDS + READY_SECONDS))
+  again=$(field "$1" 4)
+  until state=$(readiness "$(admin_of "$1")"); do
+    if [ "$(field "$1" 4)" != "$again" ]; then stop_here "$1 does not stay up: $(field "$1" 5). Its log: $data/log/$1.log"; fi
+    if [ $SECONDS -ge $deadline ]; then stop_here "$1 is not ready after $READY_SECONDS s ($state). Its log: $data/log/$1.log"; fi
+    if [ "$state" != "$before" ] && [ "$state" != "does not answer" ]; then
+      before=$state
+      tell "$1: waiting for $state"
+    fi
+    sleep 0.2
+  done
+}
+restart() { # ROLE ID...: all at once
+  local role=$1 id count
+  local -A pids=()
+  shift
+  go_on
+  for id in "$@"; do
+    pids[$id]=$(pid_of "$id")
+    [ -n "${pids[$id]}" ] || stop_here "$id does not run: bin/status.sh $profile"
+    count=''
+    [ "$role" != spear ] || count=$(connections "$(admin_of "$id")") || count=
+    tell "$id: asked to end${count:+, $count connections}"
+    kill -TERM "${pids[$id]}"
+  done
+  for id in "$@"; do wait_end "$id" "${pids[$id]}" "$role"; done
+  for id in "$@"; do
+    wait_ready "$id"
+    forget left "$id"
+    forget held "$id"
+    tell "$id: ready (pid $(pid_of "$id"))"
+  done
+}
+
+# --- a spear more ---
+surge_file=$data/run/surge # its id, process id and admin address
+surge_field() { [ -e "$surge_file" ] && awk -F '\t' -v field="$1" '{ print $field }' "$surge_file"; }
+start_surge() {
+  local count number id pid deadline line
+  count=$(of_role spear | wc -l)
+  number=$((count + 1))
+  if surge_pid "$data" >/dev/null && [ "$(surge_field 1)" = "$(surge_line "$number" | cut -f 2)" ]; then number=$((number + 1)); fi
+  line=$(surge_line "$number")
+  id=$(cut -f 2 <<<"$line")
+  PHALANX__SPEAR__INSTANCES=$number setsid nohup "$binary" spear --instance "$number" --profile "$profile" \
+    >>"$data/log/$id.log" 2>&1 </dev/null &
+  pid=$!
+  old_surge=$(cat "$surge_file" 2>/dev/null || true)
+  printf '%s\t%s\t%s\n' "$id" "$pid" "$(cut -f 4 <<<"$line")" >"$surge_file"
+  tell "$id: started as one more (pid $pid)"
+  deadline=$((SECONDS + READY_SECONDS))
+  until readiness "$(surge_field 3)" >/dev/null; do
+    if [ ! -e "/proc/$pid" ] || [ $SECONDS -ge $deadline ]; then
+      kill -TERM "$pid" 2>/dev/null || true
+      if [ -n "$old_surge" ]; then say "$old_surge" >"$surge_file"; else rm -f "$surge_file"; fi
+      stop_here "$id has not become ready; its log: $data/log/$id.log"
+    fi
+    sleep 0.2
+  done
+  tell "$id: ready"
+}
+surge_line() { PHALANX__SPEAR__INSTANCES=$1 "$binary" nodes --profile "$profile" | awk -F '\t' '$1 == "spear"' | tail -n 1; } # NUMBER
+end_surge() { # ID PID ADMIN
+  local deadline said=$SECONDS count
+  deadline=$((SECONDS + $(drain_seconds spear) + STOP_MARGIN_SECONDS))
+  kill -TERM "$2" 2>/dev/null || return 0
+  tell "$1: asked to end, for good"
+  while [ -e "/proc/$2" ]; do
+    if [ $SECONDS -ge $deadline ]; then stop_here "$1 (pid $2) has not ended"; fi
+    if [ $SECONDS -gt $said ]; then
+      said=$SECONDS
+      count=$(connections "$3") && [ -n "$count" ] && tell "$1: draining, $count connections left"
+    fi
+    sleep 0.1
+  done
+}
+
+if $end_surge; then
+  surge_pid "$data" >/dev/null || fail "there is no spear that --surge has left"
+  end_surge "$(surge_field 1)" "$(surge_field 2)" "$(surge_field 3)"
+  rm -f "$surge_file"
+  tell "done"
+  exit 0
+fi
+
+# --- all of them, in their order ---
+idle=() active=()
+for role in "${only[@]}"; do
+  [ -n "$(of_role "$role")" ] || fail "--only: the supervisor of profile $profile keeps no node of the role '$role'"
+done
+wanted_of() { ! is_wanted "$1" || of_role "$1"; } # ROLE
+while read -r id; do
+  if fetch GET "$(admin_of "$id")/readyz" | grep '"detail":"active' >/dev/null; then active+=("$id"); else idle+=("$id"); fi
+done < <(wanted_of idgen)
+mapfile -t stats < <(wanted_of stat)
+mapfile -t tickets < <(wanted_of ticket)
+mapfile -t spears < <(wanted_of spear)
+mapfile -t pages < <(wanted_of minions-ui)
+left=("${idle[@]}" "${active[@]}" "${stats[@]}" "${tickets[@]}" "${spears[@]}" "${pages[@]}")
+for id in "${left[@]}"; do
+  state=$(readiness "$(admin_of "$id")") || stop_here "$id is not ready ($state): a cluster that is not whole is not restarted"
+done
+tell "restarting ${#left[@]} nodes of profile $profile"
+
+for id in "${idle[@]}" "${active[@]}"; do restart idgen "$id"; done
+for id in "${stats[@]}"; do restart stat "$id"; done
+for id in "${tickets[@]}"; do restart ticket "$id"; done
+old_surge=''
+if $surge; then
+  [ ${#spears[@]} -gt 0 ] || stop_here "--surge is for spears, and none is to be restarted"
+  go_on
+  start_surge
+  old=("${spears[@]}")
+  [ -z "$old_surge" ] || surge_is_alive "$old_surge" || old_surge=''
+  [ -z "$old_surge" ] || old+=("$(cut -f 1 <<<"$old_surge")")
+  for id in "${old[@]}"; do
+    api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null || stop_here "$id could not be told to take no newcomers"
+    held+=("$id")
+  done
+  tell "newcomers go to the new spears only"
+fi
+count=${#spears[@]}
+if [ "$groups" -lt 1 ] || [ "$groups" -gt "$count" ]; then groups=$count; fi
+for ((group = 0; group < groups; group++)); do
+  first=$((group * count / groups)) next=$(((group + 1) * count / groups))
+  restart spear "${spears[@]:first:next - first}"
+done
+if [ -n "$old_surge" ]; then
+  IFS=$'\t' read -r id pid admin <<<"$old_surge"
+  forget held "$id"
+  end_surge "$id" "$pid" "$admin"
+fi
+for id in "${pages[@]}"; do restart minions-ui "$id"; done
+tell "done: all of them run anew"
+if $surge; then tell "$(surge_field 1) stays as one spear more, which nobody starts again; --end-surge ends it"; fi
