@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Client, refusalOf, ticketFor } from '../support/client.mjs';
+import { Cluster } from '../support/cluster.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 import { until } from '../support/wait.mjs';
 
@@ -123,4 +124,15 @@ test('what cannot be done is refused', async () => {
   assert.deepEqual([last.status, last.body.code], [409, 'bad_request'], 'somebody has to take the clients');
   assert.equal((await order('shed', { share: 0.5 })).status, 409, 'all of its clients move');
   assert.equal((await order('undrain')).status, 200);
+});
+
+test('a cluster that ends does not wait for clients that have nowhere to go', async (t) => {
+  // Twice as long as a test waits for the end of a process.
+  const cluster = await Cluster.start({ env: { PHALANX__SPEAR__DRAIN_TIMEOUT_MS: '60000' } });
+  t.after(() => cluster.dispose({ failed: t.passed === false }));
+  const client = await Client.connect(cluster, 'alice');
+  cluster.signal('SIGTERM');
+  assert.ok((await client.event('migrate')).after_ms > 0);
+  assert.deepEqual(await cluster.exited(), { code: 0, signal: null });
+  assert.ok(await client.ended());
 });
