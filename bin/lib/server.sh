@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one server of Debian's packages in the foreground, on loopback, with a directory of its own: the one place that knows
+# Runs one server of Debian's packages in the foreground, on loopback unless told otherwise, with a directory of its own: the one place that knows
 # how. It replaces itself by the server, so its process id is the server's. Used by bin/start.sh and by the tests.
 set -euo pipefail
 
@@ -7,7 +7,9 @@ usage() {
   cat <<'USAGE'
 bin/lib/server.sh zookeeper DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
 bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
-bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM
+bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST]
+
+It listens on 127.0.0.1, or at the address that SERVER_BIND names.
 
 Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Redis keeps an append-only file and syncs it
 before it answers, unless an option says otherwise: synced every second only, it may lose what it answered even when just the
@@ -22,7 +24,7 @@ case ${1-} in
   zookeeper | redis | sentinel) [ $# -ge 3 ] || { usage >&2; exit 2; } ;;
   *) usage >&2; exit 2 ;;
 esac
-kind=$1 port=$3
+kind=$1 port=$3 bind=${SERVER_BIND:-127.0.0.1}
 mkdir -p "$2"
 directory=$(cd "$2" && pwd)
 shift 3
@@ -41,7 +43,7 @@ zookeeper() {
 tickTime=500
 dataDir=$directory/data
 clientPort=$port
-clientPortAddress=127.0.0.1
+clientPortAddress=$bind
 admin.enableServer=false
 maxClientCnxns=0
 minSessionTimeout=1000
@@ -63,19 +65,22 @@ CONFIG
 
 redis() {
   has redis-server redis-server
-  run redis-server --port "$port" --bind 127.0.0.1 --dir "$directory" --save '' \
+  # One that a Sentinel writes down who is the primary in, where whoever starts the server has made it.
+  local file=()
+  [ -e "$directory/redis.conf" ] && file=("$directory/redis.conf")
+  run redis-server "${file[@]}" --port "$port" --bind "$bind" --dir "$directory" --save '' \
     --appendonly yes --appendfsync always --maxmemory-policy noeviction --repl-diskless-sync-delay 0 "$@"
 }
 
 sentinel() {
   has redis-sentinel redis-sentinel
-  [ $# -eq 2 ] || { usage >&2; exit 2; }
+  [ $# -ge 2 ] || { usage >&2; exit 2; }
   # It rewrites its file, so an earlier one is kept.
   [ -e "$directory/sentinel.conf" ] || cat >"$directory/sentinel.conf" <<CONFIG
 port $port
-bind 127.0.0.1
+bind $bind
 dir $directory
-sentinel monitor mymaster 127.0.0.1 $1 $2
+sentinel monitor mymaster ${3:-127.0.0.1} $1 $2
 sentinel down-after-milliseconds mymaster 1000
 sentinel failover-timeout mymaster 3000
 CONFIG

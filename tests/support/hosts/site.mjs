@@ -1,0 +1,204 @@
+// A cluster on several hosts: three ZooKeeper servers, Redis with two replicas and three Sentinels on the hosts a, b and c; three spears,
+// two tickets, two stats and two idgens on d, e and f. Clients come from `outside`. To a test it is what a Cluster is.
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { inSeconds, sign } from '../jwt.mjs';
+import { ROOT } from '../process.mjs';
+import { until } from '../wait.mjs';
+import { Ensemble } from './ensemble.mjs';
+import { Network } from './network.mjs';
+import { Placed } from './placed.mjs';
+import { Replicated } from './replicated.mjs';
+
+const BINARY = process.env.PHALANX_BIN ?? join(ROOT, 'target', 'test1', 'phalanx');
+
+export const SERVER_HOSTS = ['a', 'b', 'c'];
+export const NODE_HOSTS = ['d', 'e', 'f'];
+const NODES = {
+  'spear-1': 'd', 'spear-2': 'e', 'spear-3': 'f',
+  'ticket-1': 'd', 'ticket-2': 'e',
+  'stat-1': 'f', 'stat-2': 'd',
+  'idgen-1': 'e', 'idgen-2': 'f',
+};
+// The ports of the default profile: what outsiders ask, and the admin port.
+const PORTS = { spear: [30001, 30501], ticket: [20000, 20100], stat: [50100, 50120], idgen: [50001, 50011] };
+
+const API_KEY = 'the-api-key-of-the-tests';
+const TOKEN_KEY = 'the-key-of-a-back-end-that-signs-tokens-in-tests';
+const TOKEN_SECONDS = 3600;
+const START_MS = 90_000;
+const ASK_MS = 10_000;
+const LOOK_MS = 2_000;
+const LOG_LINES = 12;
+
+export class Site {
+  /** id → `{role, id, url, admin, host, process}` */
+  nodes = new Map();
+  #keep = false;
+  #turn = 0;
+
+  /**
+   * Starts everything, and waits until it is ready. `dispose` takes it down.
+   *
+   * @param {{env?: Record<string, string>, nodes?: string[]}} options settings as environment variables; which nodes, all by default
+   */
+  static async start({ env = {}, nodes = Object.keys(NODES) } = {}) {
+    if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it with cargo build --profile test1, or set PHALANX_BIN`);
+    const site = new Site();
+    site.network = Network.create([...SERVER_HOSTS, ...NODE_HOSTS]);
+    site.directory = mkdtempSync(join(tmpdir(), 'phalanx-hosts-'));
+    site.logs = join(site.directory, 'logs');
+    mkdirSync(site.logs);
+    try {
+      const servers = SERVER_HOSTS.map((name) => site.network.host(name));
+      site.zookeeper = new Ensemble(servers, site.logs);
+      site.redis = new Replicated(servers, site.logs);
+      site.zookeeper.start();
+      await Promise.all([site.zookeeper.whole(), site.redis.start()]);
+      for (const id of nodes) site.nodes.set(id, site.#node(id, env));
+      for (const id of nodes) site.spawnNode(id);
+      await site.ready();
+    } catch (error) {
+      await site.dispose({ failed: true });
+      throw error;
+    }
+    return site;
+  }
+
+  /** Every process of ours and of the servers. */
+  get processes() {
+    return [...this.nodes.values()].map(({ process }) => process).concat(this.zookeeper.servers, this.redis.servers, this.redis.sentinels);
+  }
+
+  of(role) {
+    return [...this.nodes.values()].filter((node) => node.role === role);
+  }
+
+  /** One ticket node after the other, as a client with several addresses goes on. */
+  get ticketUrl() {
+    return this.#next('ticket').url;
+  }
+
+  get statUrl() {
+    return this.#next('stat').url;
+  }
+
+  /** Starts the process of one node; nobody waits for it. */
+  spawnNode(id) {
+    this.nodes.get(id).process.start();
+  }
+
+  /** Starts the process of one node, and waits until it is ready. */
+  async launchNode(id) {
+    this.spawnNode(id);
+    await this.ready([id]);
+  }
+
+  killNode(id) {
+    return this.nodes.get(id).process.kill9();
+  }
+
+  /** Waits until these nodes are ready, all by default, and every ticket node knows every spear. */
+  async ready(ids = [...this.nodes.keys()]) {
+    let waiting = ids;
+    const look = async () => {
+      const answers = await Promise.all(waiting.map((id) => this.readiness(id).catch(() => undefined)));
+      waiting = waiting.filter((_, index) => !answers[index]?.ready);
+      return waiting.length === 0;
+    };
+    await until(look, START_MS, () => `ready: ${waiting.join(', ')}\n${this.logTail()}`);
+    const spears = `${this.of('spear').filter(({ process }) => process.runs).length} spears`;
+    const known = async () => {
+      const tickets = this.of('ticket').filter(({ process }) => process.runs);
+      const answers = await Promise.all(tickets.map(({ id }) => this.readiness(id)));
+      return answers.every(({ conditions }) => conditions.some(({ name, detail }) => name === 'spears' && detail.includes(spears)));
+    };
+    await until(known, START_MS, `every ticket node knows ${spears}`);
+  }
+
+  /** What /readyz of a node says. */
+  async readiness(id) {
+    return (await fetch(`${this.nodes.get(id).admin}/readyz`, { signal: AbortSignal.timeout(LOOK_MS) })).json();
+  }
+
+  /** Waits until nothing is amiss any more: every server serves, every node is ready. */
+  async whole() {
+    for (const process of this.processes) process.start();
+    await Promise.all([this.zookeeper.whole(), this.redis.inSync()]);
+    await this.ready();
+  }
+
+  async token(user, more = {}) {
+    return sign({ sub: user, exp: inSeconds(TOKEN_SECONDS), ...more }, { secret: Buffer.from(TOKEN_KEY) });
+  }
+
+  /** A call of the business API. Answers `{status, body}`. */
+  async stat(method, path, body, url = this.statUrl) {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(ASK_MS),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text ? JSON.parse(text) : undefined };
+  }
+
+  logTail() {
+    return readdirSync(this.logs)
+      .filter((file) => file.endsWith('.log'))
+      .map((file) => `${file}:\n${readFileSync(join(this.logs, file), 'utf8').trimEnd().split('\n').slice(-LOG_LINES).join('\n')}`)
+      .join('\n');
+  }
+
+  /** Ends everything, and removes the hosts; the logs too, unless the test failed. */
+  async dispose({ failed = false } = {}) {
+    if (failed) {
+      console.error(`--- the logs are kept: ${this.logs}\n${this.logTail()}\n---`);
+      this.#keep = true;
+    }
+    await Promise.all(this.zookeeper ? this.processes.map((process) => process.kill9()) : []);
+    this.network.remove();
+    if (!this.#keep) rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #next(role) {
+    const nodes = this.of(role);
+    this.#turn += 1;
+    return nodes[this.#turn % nodes.length];
+  }
+
+  #node(id, env) {
+    const [role, number] = id.split('-');
+    const host = this.network.host(NODES[id]);
+    const [port, admin] = PORTS[role].map((base) => base + Number(number) - 1);
+    const command = [BINARY, role, '--instance', number, '--profile', 'test2'];
+    const process = new Placed(id, host, { command, env: { ...this.#settings(id, role, host), ...env }, logs: this.logs });
+    return { role, id, host, url: `http://${host.address}:${port}`, admin: `http://${host.address}:${admin}`, process };
+  }
+
+  #settings(id, role, host) {
+    const own = `PHALANX__${role.toUpperCase()}`;
+    const instances = Object.keys(NODES).filter((other) => other.startsWith(`${role}-`)).length;
+    return {
+      ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PHALANX_'))),
+      PHALANX__CLUSTER__DATA_DIR: join(this.directory, id),
+      PHALANX__CLUSTER__SECRET: 'the-secret-of-the-nodes-of-a-test-cluster',
+      PHALANX__CLUSTER__TICKET_KEY: 'the-key-that-signs-tickets-in-a-test-cluster',
+      PHALANX__JWT__HS256_SECRET: TOKEN_KEY,
+      PHALANX__STAT__API_KEYS: JSON.stringify([API_KEY]),
+      PHALANX__INSTANCE__NAMESPACE: '',
+      PHALANX__LOG__FORMAT: 'json',
+      PHALANX__ZOOKEEPER__SERVERS: JSON.stringify(this.zookeeper.addresses),
+      PHALANX__REDIS__MODE: 'sentinel',
+      PHALANX__REDIS__SERVERS: JSON.stringify(this.redis.addresses),
+      PHALANX__REDIS__WAIT_REPLICAS: '1',
+      [`${own}__INSTANCES`]: String(instances),
+      [`${own}__HOST`]: host.address,
+      [`${own}__ADMIN__HOST`]: host.address,
+    };
+  }
+}
