@@ -27,6 +27,8 @@ export class Device {
   given = new Set();
   /** `conversation seq` of what it was told to be taken back. */
   recalled = new Set();
+  /** The spear that could not be reached, or broke off, the last time. */
+  #shunned = undefined;
   /** `conversation user` → how far that user has read, as it was told */
   receipts = new Map();
 
@@ -47,6 +49,7 @@ export class Device {
     await this.world.rest(this.random.around(OFFLINE * 2));
     while (!this.world.isOver) {
       const connection = await this.connect(this.#circumstances());
+      this.#shunned = connection.ready ? undefined : connection.node;
       if (!connection.ready) {
         await this.world.rest(this.random.around(RETRY));
         continue;
@@ -76,9 +79,10 @@ export class Device {
     const { random } = this;
     const bytes = () => Math.round(CUT_BYTES[0] + random.around(CUT_BYTES[1]));
     const fate = random.weighted({ well: 5, down: 3, up: 2 });
+    const avoid = random.chance(0.25) ? (this.connection?.node ?? 'spear-1') : this.#shunned;
     return {
       fate: fate === 'well' ? {} : { [fate]: bytes() },
-      avoid: random.chance(0.25) ? [this.connection?.node ?? 'spear-1'] : undefined,
+      avoid: avoid && [avoid],
       transports: random.chance(0.2) ? ['polling', 'websocket'] : ['websocket'],
     };
   }
@@ -95,6 +99,7 @@ export class Device {
 
   async #leave(connection) {
     if (connection.ended) {
+      if (!connection.wasCut) this.#shunned = connection.node;
       await this.world.rest(this.random.around(OFFLINE));
       return;
     }

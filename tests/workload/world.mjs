@@ -36,17 +36,20 @@ export class World {
 
   /**
    * @param cluster one that runs
-   * @param {{seed: number, users: number, groups: number, seconds: number, kills: number, kept: number, path: string,
-   *   say?: (phase: string) => void}} options `kept`: the cluster's retention by number, 0 where it keeps all
+   * @param {{seed: number | string, users: number, groups: number, seconds: number, kills: number, kept: number, path: string,
+   *   say?: (phase: string) => void, prefix?: string, trouble?: () => Promise<void>}} options `kept`: the cluster's retention by number,
+   *   0 where it keeps all; `prefix`: of all names; `trouble`: what is done to the cluster, in place of `seconds` with `kills`. The storm
+   *   lasts as long as it
    */
   constructor(cluster, options) {
     Object.assign(this, { cluster, options });
     this.random = new Random(options.seed);
     this.recorder = new Recorder(options.path);
-    const names = Array.from({ length: options.users }, (_, index) => (index === 0 ? 'user:1' : `user-${index + 1}`));
+    const { prefix = '' } = options;
+    const names = Array.from({ length: options.users }, (_, index) => prefix + (index === 0 ? 'user:1' : `user-${index + 1}`));
     this.users = names.map((name) => new User(this, name));
     for (const user of this.users) user.befriend(this.users);
-    this.groups = Array.from({ length: options.groups }, (_, index) => new Group(this, `group-${index + 1}`));
+    this.groups = Array.from({ length: options.groups }, (_, index) => new Group(this, `${prefix}group-${index + 1}`));
   }
 
   get devices() {
@@ -99,13 +102,17 @@ export class World {
     const names = this.users.map((user) => user.name);
     for (const group of this.groups) await group.create(names);
     const lives = [...this.devices, ...this.groups].map((each) => each.live());
+    await (this.options.trouble ?? (() => this.#kills()))();
+    this.#calm();
+    await within(Promise.all(lives), CALM_MS, 'everybody has heard that the storm is over');
+  }
+
+  async #kills() {
     const { kills, seconds } = this.options;
     for (let part = 0; part <= kills; part += 1) {
       if (part > 0) await this.#kill();
       await this.rest((seconds * 1_000) / (kills + 1));
     }
-    this.#calm();
-    await within(Promise.all(lives), CALM_MS, 'everybody has heard that the storm is over');
   }
 
   #calm() {

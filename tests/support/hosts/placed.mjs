@@ -3,6 +3,8 @@
 import { Process } from '../process.mjs';
 
 export class Placed {
+  /** Whether it was ended from here. */
+  wasKilled = false;
   #process;
   #command;
 
@@ -32,12 +34,14 @@ export class Placed {
   /** Starts it, unless it runs; nobody waits until it serves. */
   start() {
     if (this.runs) return;
+    this.wasKilled = false;
     const [command, args] = this.host.command(...this.#command);
     this.#process = new Process(command, args, { env: this.env, log: `${this.logs}/${this.name}.log` });
   }
 
   /** SIGKILL; resolves once it is gone. */
   async kill9() {
+    this.wasKilled = true;
     await this.#process?.kill9();
   }
 

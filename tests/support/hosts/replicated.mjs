@@ -1,7 +1,7 @@
 // A Redis primary with two replicas, and three Sentinels, one of each a host.
 
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -61,6 +61,24 @@ export class Replicated {
     const named = await Promise.all(this.sentinels.map((sentinel) => this.#named(sentinel)));
     const address = named.find((one, index) => one && named.indexOf(one) !== index);
     return this.servers.find((server) => server.host.address === address);
+  }
+
+  /** Waits until another one is the primary in place of `old`, which is dead, and the third server follows it. */
+  async failover(old, budgetMs) {
+    const third = async () => {
+      const primary = await this.primary();
+      if (!primary || primary === old) return false;
+      return /state=online/.test(await this.command(primary, 'info', 'replication'));
+    };
+    await until(third, budgetMs, `another Redis is the primary in place of ${old.name}`);
+  }
+
+  /** Writes down for a server that is not running that it is to follow the primary. */
+  async follow(server) {
+    const primary = await this.primary();
+    const file = join(server.logs, server.name, 'redis.conf');
+    const others = readFileSync(file, 'utf8').split('\n').filter((line) => !line.startsWith('replicaof'));
+    writeFileSync(file, `${others.join('\n')}\nreplicaof ${primary.host.address} ${PORT}\n`);
   }
 
   /** Waits until one server is the primary, two follow it closely, and every Sentinel sees all of it. */

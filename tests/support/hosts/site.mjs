@@ -37,7 +37,6 @@ const LOG_LINES = 12;
 export class Site {
   /** id → `{role, id, url, admin, host, process}` */
   nodes = new Map();
-  #keep = false;
   #turn = 0;
 
   /**
@@ -154,15 +153,13 @@ export class Site {
       .join('\n');
   }
 
-  /** Ends everything, and removes the hosts; the logs too, unless the test failed. */
-  async dispose({ failed = false } = {}) {
-    if (failed) {
-      console.error(`--- the logs are kept: ${this.logs}\n${this.logTail()}\n---`);
-      this.#keep = true;
-    }
+  /** Ends everything, and removes the hosts; the logs too, unless the test failed or `keep` says otherwise. */
+  async dispose({ failed = false, keep = failed } = {}) {
+    if (failed) console.error(`--- the last lines:\n${this.logTail()}\n---`);
+    if (keep) console.error(`the logs are kept: ${this.logs}`);
     await Promise.all(this.zookeeper ? this.processes.map((process) => process.kill9()) : []);
     this.network.remove();
-    if (!this.#keep) rmSync(this.directory, { recursive: true, force: true });
+    if (!keep) rmSync(this.directory, { recursive: true, force: true });
   }
 
   #next(role) {

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Attacks a cluster on several hosts of this machine with faults, and judges what its clients saw.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+bin/chaos.sh [--seed S] [--faults N] [--minutes M] [--only KIND,...] [--without KIND,...] [--keep]
+
+Three ZooKeeper servers, Redis with two replicas and Sentinels, three spears, two tickets, two stats and two idgens, each host a
+network namespace (this needs root, iproute2 and nftables); users with several devices who write, join, leave, recall and come and
+go all the while; and faults, drawn by the seed, many at a time. It goes by rounds: a storm of 40 faults, everything heals, all
+devices come back, and the checker judges what was recorded: nothing acknowledged lost, nothing twice, nothing out of order.
+
+  --seed S          repeats what is drawn, not when it comes; printed where it is not given
+  --faults N        so many faults, 100 where neither this nor --minutes is given
+  --minutes M       at most so long
+  --only KIND,...   only faults of these kinds; what is known to break a promise is drawn only where it is named here
+  --without KIND,...
+  --keep            keep the histories and logs, also of what holds
+
+Ends with 0 where all promises hold, 1 where one is refuted (the histories are kept), 2 where something else failed. The kinds are
+in tests/fault/chaos/kinds.mjs; docs/guarantees.md says what the verdict means. PHALANX_BIN names the program,
+target/test1/phalanx by default.
+USAGE
+}
+
+case ${1-} in -h | --help) usage; exit 0 ;; esac
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ -d tests/node_modules ] || npm ci --prefix tests --no-audit --no-fund
+exec node tests/fault/chaos/run.mjs "$@"
