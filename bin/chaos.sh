@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-bin/chaos.sh [--seed S] [--faults N] [--minutes M] [--only KIND,...] [--without KIND,...] [--keep]
+bin/chaos.sh [--seed S] [--faults N] [--minutes M] [--only KIND,...] [--without KIND,...] [--set NAME=VALUE] [--keep]
 
 Three ZooKeeper servers, Redis with two replicas and Sentinels, three spears, two tickets, two stats and two idgens, each host a
 network namespace (this needs root, iproute2 and nftables); users with several devices who write, join, leave, recall and come and
@@ -16,6 +16,7 @@ devices come back, and the checker judges what was recorded: nothing acknowledge
   --minutes M       at most so long
   --only KIND,...   only faults of these kinds; what is known to break a promise is drawn only where it is named here
   --without KIND,...
+  --set NAME=VALUE  a setting of the cluster, as an environment variable: --set PHALANX__REDIS__WAIT_REPLICAS=0 is to be refuted
   --keep            keep the histories and logs, also of what holds
 
 Ends with 0 where all promises hold, 1 where one is refuted (the histories are kept), 2 where something else failed. The kinds are

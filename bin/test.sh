@@ -11,7 +11,8 @@ engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, scrip
 client, earlier ones of it and python-socketio, schemathesis against the business API, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
 for every node). What is about messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT,
 PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
-redis-sentinel, nginx and python3-venv where it may.
+redis-sentinel, nginx, nftables, iproute2 and python3-venv where it may. Last, faults of hosts and networks, drawn by a fixed seed for some
+minutes (bin/chaos.sh), which need root: each host is a network namespace.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
   --quick           no fault and no browser tests, no storm, no fuzzing, and messaging with one client
@@ -56,6 +57,8 @@ declare -A present=(
   [redis-server]=/usr/bin/redis-server
   [redis-sentinel]=/usr/bin/redis-sentinel
   [nginx]=/usr/sbin/nginx
+  [nftables]=/usr/sbin/nft
+  [iproute2]=/usr/sbin/tc
   [openssl]=/usr/bin/openssl
   [default-jre-headless]=/usr/bin/java
 )
@@ -75,6 +78,16 @@ install() {
 if [ ${#wanted[@]} -gt 0 ]; then
   printf '\n=== installing %s\n' "${wanted[*]}"
   install "${wanted[@]}" || printf 'test.sh: not everything could be installed\n' >&2
+fi
+hosts=true
+if $quick; then
+  hosts=false
+elif [ "$(id -u)" != 0 ] || ! unshare --net true 2>/dev/null; then
+  hosts=false
+  skip "the faults of hosts and networks" "network namespaces cannot be made: it needs root"
+elif [ ! -e "${present[nftables]}" ] || [ ! -e "${present[iproute2]}" ]; then
+  hosts=false
+  skip "the faults of hosts and networks" "Debian's packages nftables and iproute2 are not installed"
 fi
 browser=true
 if $quick; then
@@ -180,6 +193,7 @@ fi
 if $servers; then
   step "end-to-end, fault, storm and browser tests on test2" node_tests test2 "${both[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
+  if $hosts; then step "faults of hosts and networks" node_tests test2 tests/fault/hosts/*.test.mjs; fi
   step "scripts" node_tests test1 tests/scripts/*.test.mjs
 fi
 

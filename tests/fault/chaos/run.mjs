@@ -119,7 +119,7 @@ async function main() {
   const text = { type: 'string' };
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { seed: text, faults: text, minutes: text, only: { ...text, multiple: true }, without: { ...text, multiple: true }, keep: { type: 'boolean' } },
+    options: { seed: text, faults: text, minutes: text, only: { ...text, multiple: true }, without: { ...text, multiple: true }, keep: { type: 'boolean' }, set: { ...text, multiple: true } },
   });
   if (positionals.length > 0) throw new Error(`what is ${positionals[0]}?`);
   const names = (list = []) => list.flatMap((each) => each.split(','));
@@ -133,7 +133,9 @@ async function main() {
   const faults = Number(values.faults ?? (values.minutes ? Infinity : 100));
   console.log(`seed ${seed}, ${faults} faults${values.minutes ? `, at most ${values.minutes} minutes` : ''}`);
   for (const name of only.filter((each) => each in REFUTED)) console.log(`${name} is known to lose messages: ${REFUTED[name]}`);
-  const verdict = await chaos({ seed, faults, minutes: Number(values.minutes ?? Infinity), only, without, keep: values.keep, say: console.log });
+  const env = Object.fromEntries((values.set ?? []).map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)]));
+  const minutes = Number(values.minutes ?? Infinity);
+  const verdict = await chaos({ seed, faults, minutes, only, without, keep: values.keep, env, say: console.log });
   console.log(tell(verdict, seed));
   process.exit(verdict.holds ? 0 : 1);
 }

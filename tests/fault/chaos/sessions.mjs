@@ -1,5 +1,7 @@
 // What is taken from a process that lives: its ZooKeeper session, its connections to Redis, its clock.
 
+import { writeFileSync } from 'node:fs';
+
 import { NODE_HOSTS } from '../../support/hosts/site.mjs';
 import { expire } from '../../support/hosts/session_thief.mjs';
 
@@ -53,6 +55,26 @@ export const SESSIONS = {
           }
         },
         end() {},
+      };
+    },
+  },
+
+  /** The wall clock of an idgen is stepped, up to an hour either way, and back again. */
+  'clock-step': {
+    weight: 3,
+    draw(site, random) {
+      const { id, clock } = random.pick(site.of('idgen'));
+      const by = Math.round((random.chance(0.5) ? -1 : 1) * Math.min(random.around(600_000), 3_600_000));
+      return {
+        target: `${id} by ${by} ms`,
+        needs: [`clock of ${id}`],
+        ms: random.around(4_000),
+        begin() {
+          if (!clock) return false;
+          writeFileSync(clock, String(by));
+          return true;
+        },
+        end: () => clock && writeFileSync(clock, '0'),
       };
     },
   },

@@ -26,6 +26,9 @@ const NODES = {
 // The ports of the default profile: what outsiders ask, and the admin port.
 const PORTS = { spear: [30001, 30501], ticket: [20000, 20100], stat: [50100, 50120], idgen: [50001, 50011] };
 
+// A setting for tests: how many milliseconds an idgen's wall clock is wrong by.
+const HAS_CLOCK_FILE = readFileSync(join(ROOT, 'profiles', 'default', 'idgen.toml'), 'utf8').includes('clock_file');
+
 const API_KEY = 'the-api-key-of-the-tests';
 const TOKEN_KEY = 'the-key-of-a-back-end-that-signs-tokens-in-tests';
 const TOKEN_SECONDS = 3600;
@@ -35,7 +38,7 @@ const LOOK_MS = 2_000;
 const LOG_LINES = 12;
 
 export class Site {
-  /** id → `{role, id, url, admin, host, process}` */
+  /** id → `{role, id, url, admin, host, process, clock?}`; `clock` is a file that sets an idgen's wall clock */
   nodes = new Map();
   #turn = 0;
 
@@ -173,8 +176,10 @@ export class Site {
     const host = this.network.host(NODES[id]);
     const [port, admin] = PORTS[role].map((base) => base + Number(number) - 1);
     const command = [BINARY, role, '--instance', number, '--profile', 'test2'];
-    const process = new Placed(id, host, { command, env: { ...this.#settings(id, role, host), ...env }, logs: this.logs });
-    return { role, id, host, url: `http://${host.address}:${port}`, admin: `http://${host.address}:${admin}`, process };
+    const clock = role === 'idgen' && HAS_CLOCK_FILE ? join(this.directory, `${id}.clock`) : undefined;
+    const faults = clock ? { PHALANX__IDGEN__FAULTS__CLOCK_FILE: clock } : {};
+    const process = new Placed(id, host, { command, env: { ...this.#settings(id, role, host), ...faults, ...env }, logs: this.logs });
+    return { role, id, host, clock, url: `http://${host.address}:${port}`, admin: `http://${host.address}:${admin}`, process };
   }
 
   #settings(id, role, host) {

@@ -1,0 +1,24 @@
+// Given a cluster on several hosts and users who write all the while, when processes, servers, sessions and paths between hosts fail as the
+// seed draws it, many at a time, then no promise is broken. bin/chaos.sh does it for longer, and PHALANX_TEST_SEED repeats another draw.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { chaos, tell } from '../chaos/run.mjs';
+
+const SEED = 20_261_121;
+const MINUTES = 4;
+// Far less than two cores that have nothing else to do get done: below this it has not tried.
+const AT_LEAST = { faults: 60, acknowledged: 800, deliveries: 8_000, kinds: 10 };
+
+test('the promises hold under faults', { timeout: 900_000 }, async (context) => {
+  const seed = Number(process.env.PHALANX_TEST_SEED ?? SEED);
+  const verdict = await chaos({ seed, faults: Infinity, minutes: MINUTES, say: (text) => context.diagnostic(text) });
+  const told = tell(verdict, seed);
+  context.diagnostic(told);
+  assert.ok(verdict.holds, told);
+  assert.deepEqual(verdict.ended, [], 'nothing ended by itself');
+  const { acknowledged, deliveries } = verdict.sums;
+  const did = { faults: verdict.faults, acknowledged, deliveries, kinds: Object.keys(verdict.counts).length };
+  assert.deepEqual(Object.keys(AT_LEAST).filter((what) => !(did[what] >= AT_LEAST[what])), [], `it did too little: ${JSON.stringify(did)}`);
+});

@@ -1,0 +1,135 @@
+// Given paths that fall silent without a word (no RST, no ICMP), then each is found and left for another one within seconds, `/readyz`
+// says so meanwhile, and messages come again without anybody connecting anew.
+
+import assert from 'node:assert/strict';
+
+import { Client, directConversation } from '../../support/client.mjs';
+import { silence, silenceServed, speak } from '../../support/hosts/half_open.mjs';
+import { testOnHosts, timed } from '../../support/hosts/suite.mjs';
+import { unique } from '../../support/suite.mjs';
+import { until } from '../../support/wait.mjs';
+
+const NODES = ['spear-1', 'spear-2', 'ticket-1', 'stat-2', 'idgen-1'];
+// Sweeps would bring what the relay does not: only what comes over the relay may come within the time.
+const NO_SWEEPS = { PHALANX__SPEAR__DELIVERY__SWEEP_INTERVAL_MS: '600000' };
+const HEARTBEATS = { PHALANX__SPEAR__SOCKET__PING_INTERVAL_MS: '1000', PHALANX__SPEAR__SOCKET__PING_TIMEOUT_MS: '1000' };
+
+const FOUND_MS = 3_000;
+// What the test itself needs to see it: it looks and sends again and again, on a machine with other work.
+const LOOKS_MS = 1_000;
+const BUDGET_MS = 30_000;
+
+/** A user on spear-1, and one on spear-2 who writes to them. */
+async function pair(site) {
+  const [alice, bob] = await Promise.all([
+    Client.connect(site, unique('alice'), { avoid: ['spear-2'] }),
+    Client.connect(site, unique('bob'), { avoid: ['spear-1'] }),
+  ]);
+  assert.deepEqual([alice.node, bob.node], ['spear-1', 'spear-2']);
+  await bob.sendTo(alice.user, 'before');
+  await alice.receives(directConversation(alice.user, bob.user), 1);
+  return [alice, bob];
+}
+
+/** Waits until signals, which nobody stores and no sweep brings, come through the relay from one to the other again. */
+function signals(from, to) {
+  const text = unique('signal');
+  return until(
+    async () => {
+      await from.ask('signal', { to: { user: to.user }, type: 'typing', body: text }, 1_000).catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return to.events.some(({ name, payload }) => name === 'signal' && payload.body === text);
+    },
+    BUDGET_MS,
+    `a signal comes from ${from.user} to ${to.user}`,
+  );
+}
+
+function sends(from, to) {
+  const cid = unique('cid');
+  return until(
+    async () => (await from.ask('send', { to: { user: to.user }, cid, body: cid }, 1_000).catch(() => undefined))?.ok,
+    BUDGET_MS,
+    `a send of ${from.user} is acknowledged`,
+  );
+}
+
+/** What `/readyz` of a node says is wrong: names of conditions. */
+async function wrong(site, id) {
+  const { conditions } = await site.readiness(id);
+  return conditions.filter(({ ok }) => !ok).map(({ name }) => name);
+}
+
+const red = (site, id) => until(async () => (await wrong(site, id)).length > 0, BUDGET_MS, `/readyz of ${id} is red`);
+const green = (site, id) => until(async () => (await wrong(site, id)).length === 0, BUDGET_MS, `/readyz of ${id} is green`);
+
+testOnHosts('half-open connections to Redis', { nodes: NODES, env: NO_SWEEPS }, async (site, context) => {
+  const [alice, bob] = await pair(site);
+  const primary = await site.redis.primary();
+  const count = silence(site.nodes.get('spear-1').host, primary.host.address, 6379);
+  context.diagnostic(`${count} connections fell silent`);
+  const began = performance.now();
+  const [, heard] = await Promise.all([
+    timed(context, '/readyz is red', red(site, 'spear-1')),
+    timed(context, 'a signal comes', signals(bob, alice)),
+    timed(context, 'a send is acknowledged', sends(alice, bob)),
+  ]);
+  await green(site, 'spear-1');
+  context.diagnostic(`all well after ${Math.round(performance.now() - began)} ms`);
+  assert.ok(heard < FOUND_MS + LOOKS_MS, `${heard} ms`);
+  assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
+});
+
+testOnHosts('Redis fails over while the connections to the dead primary stay', { nodes: NODES, env: NO_SWEEPS }, async (site, context) => {
+  const [alice, bob] = await pair(site);
+  const old = await site.redis.primary();
+  old.freeze();
+  const seen = timed(context, '/readyz is red', red(site, 'spear-1'));
+  await timed(context, 'another primary', site.redis.failover(old, BUDGET_MS));
+  const [heard] = await Promise.all([
+    timed(context, 'then a signal comes', signals(bob, alice)),
+    timed(context, 'then a send is acknowledged', sends(alice, bob)),
+    seen,
+  ]);
+  await green(site, 'spear-1');
+  assert.ok(heard < FOUND_MS + LOOKS_MS, `${heard} ms`);
+  assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
+  await old.kill9();
+});
+
+testOnHosts('half-open connections to ZooKeeper', { nodes: NODES, env: NO_SWEEPS }, async (site, context) => {
+  const [alice, bob] = await pair(site);
+  const { host } = site.nodes.get('spear-1');
+  const [session] = await site.zookeeper.sessions(host);
+  assert.ok(session, 'somebody on the host has a session');
+  const before = await site.zookeeper.sessions(host);
+  for (const { address } of new Set(before.map(({ server }) => server.host))) silence(host, address, 2181);
+  const began = performance.now();
+  const moved = async () => {
+    const now = await site.zookeeper.sessions(host);
+    return before.every(({ id, port }) => now.some((each) => each.id === id && each.port !== port));
+  };
+  const took = await timed(context, 'every session has another connection', until(moved, BUDGET_MS, 'the sessions move'));
+  await green(site, 'spear-1');
+  context.diagnostic(`ready after ${Math.round(performance.now() - began)} ms`);
+  assert.ok(took < FOUND_MS + LOOKS_MS, `${took} ms`);
+  await Promise.all([signals(bob, alice), sends(alice, bob)]);
+  assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
+});
+
+testOnHosts('half-open connections of clients', { nodes: NODES, env: { ...NO_SWEEPS, ...HEARTBEATS } }, async (site, context) => {
+  const [alice, bob] = await pair(site);
+  silenceServed(site.nodes.get('spear-1').host, 30001);
+  const offline = async () => {
+    const { presence } = await bob.must('presence', { users: [alice.user] });
+    return !presence[alice.user].online;
+  };
+  const [client, spear] = await Promise.all([
+    timed(context, 'the client knows', alice.ended(BUDGET_MS)),
+    timed(context, 'the spear knows', until(offline, BUDGET_MS, 'the user is offline')),
+  ]);
+  assert.ok(Math.max(client, spear) < FOUND_MS + LOOKS_MS, `${client} ms, ${spear} ms`);
+  const again = await Client.connect(site, alice.user, { avoid: ['spear-1'] });
+  await signals(bob, again);
+  speak(site.nodes.get('spear-1').host);
+});
