@@ -7,6 +7,7 @@ import { NODE_HOSTS, SERVER_HOSTS } from '../../support/hosts/site.mjs';
 
 const LASTS_MS = 4_000;
 const MOST_MS = 20_000;
+const FAILOVER_MS = 60_000;
 
 let owners = 0;
 
@@ -52,7 +53,11 @@ export const PATHS = {
 
   'redis-primary-cut': {
     weight: 2,
-    draw: (site, random) => serverCut(site, random, async () => ((await site.redis.primary()) ?? site.redis.servers[0]).host.name),
+    draw(site, random) {
+      const leading = async () => (await site.redis.primary()) ?? site.redis.servers[0];
+      const until = random.chance(0.7) ? async (old) => site.redis.promoted(old, FAILOVER_MS) : undefined;
+      return serverCut(site, random, async () => (await leading()).host.name, until);
+    },
   },
 
   /** Packets to and from a host get lost. */
@@ -101,19 +106,21 @@ function drop(site, random, from, to, target, options) {
   return { target, needs: [], ms: lasting(random), begin: () => rules.drop(owner, from, to, options), end: () => rules.heal(owner) };
 }
 
-function serverCut(site, random, choose) {
+/** `lasts` is waited for, with the server that is cut off, instead of a time. */
+function serverCut(site, random, choose, lasts) {
   const owner = nextOwner();
   const { rules } = site.network;
   const node = random.pick(NODE_HOSTS);
   const oneWay = random.chance(0.3);
   return {
     needs: ['redis', 'zookeeper'],
-    ms: lasting(random),
+    ms: lasts ? 0 : lasting(random),
     async begin() {
       const server = await choose();
       const far = [...SERVER_HOSTS, ...NODE_HOSTS].filter((name) => name !== server && name !== node);
       this.target = `${server},${node}${oneWay ? ' to ' : ' and '}${far}`;
       rules.drop(owner, [server, node], far, { oneWay });
+      await lasts?.(site.redis.servers.find(({ host }) => host.name === server));
     },
     end: () => rules.heal(owner),
     healed: () => Promise.all([site.zookeeper.whole(), site.redis.inSync()]),

@@ -35,6 +35,12 @@ export const PROCESSES = {
     weight: 1,
     draw: (site, random) => killed(site.of(random.pick(['spear', 'idgen', 'ticket', 'stat'])), random),
   },
+
+  /** Everything of ours at once. */
+  'kill-all': {
+    weight: 0.5,
+    draw: (site, random) => killed([...site.nodes.values()], random),
+  },
 };
 
 function killed(nodes, random) {

@@ -2,9 +2,11 @@
 
 const AWAY_MS = 1_500;
 const FROZEN_MS = 3_000;
+// Longer than a session's time-out, now and then.
+const OUTAGE_MS = 5_000;
 const FROZEN_MOST_MS = 30_000;
 // By then the Sentinels have found the death of a primary and made another one.
-const FAILOVER_MS = 20_000;
+const FAILOVER_MS = 60_000;
 
 const wholeZookeeper = (site) => () => site.zookeeper.whole();
 const wholeRedis = (site) => () => site.redis.inSync();
@@ -24,6 +26,22 @@ export const SERVERS = {
   'zookeeper-freeze': {
     weight: 3,
     draw: (site, random) => zookeeper(site, () => freeze(random.pick(site.zookeeper.servers)), frozen(random)),
+  },
+
+  /** All three: nobody is registered, elected or expired meanwhile. */
+  'zookeeper-outage': {
+    weight: 1,
+    draw(site, random) {
+      const { servers } = site.zookeeper;
+      return {
+        target: servers.map(({ name }) => name).join(' '),
+        needs: ['zookeeper'],
+        ms: random.around(OUTAGE_MS),
+        begin: () => Promise.all(servers.map((server) => server.kill9())).then(() => true),
+        end: () => site.zookeeper.start(),
+        healed: wholeZookeeper(site),
+      };
+    },
   },
 
   /** Killed, and started again once another one is the primary and the other replica follows it. */
@@ -53,9 +71,10 @@ export const SERVERS = {
     },
   },
 
+  /** Frozen until another one has been made the primary, and not a moment longer: the other replica still follows this one. */
   'redis-primary-freeze': {
     weight: 3,
-    draw: (site, random) => redis(site, async () => freeze(await primary(site)), 3_000 + random.around(1_500)),
+    draw: (site) => redis(site, async () => freeze(await primary(site)), 0, (old) => site.redis.promoted(old, FAILOVER_MS)),
   },
 
   'redis-replica-kill': {
@@ -123,10 +142,10 @@ function freeze(process) {
 }
 
 const zookeeper = (site, act, ms) => single('zookeeper', act, ms, wholeZookeeper(site));
-const redis = (site, act, ms) => single('redis', act, ms, wholeRedis(site));
+const redis = (site, act, ms, lasts) => single('redis', act, ms, wholeRedis(site), lasts);
 
-/** One fault of one process, which `act` chooses when it begins. */
-function single(need, act, ms, healed) {
+/** One fault of one process, which `act` chooses when it begins; `lasts` is waited for before it ends. */
+function single(need, act, ms, healed, lasts) {
   let done;
   return {
     needs: [need],
@@ -134,6 +153,7 @@ function single(need, act, ms, healed) {
     async begin() {
       done = await act();
       this.target = done.process.name;
+      await lasts?.(done.process);
     },
     end: () => done.heal(),
     healed,

@@ -83,6 +83,7 @@ export const SESSIONS = {
 /** The name of the process on a host that has this outgoing port. */
 function whose(site, host, port) {
   const pid = /pid=(\d+)/.exec(host.run('ss', ['-tnpH', 'sport', '=', `:${port}`]))?.[1];
+  // It may have ended meanwhile.
   const node = [...site.nodes.values()].find(({ process }) => process.pid === Number(pid));
   return node?.id ?? `somebody on ${host.name}`;
 }

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { ROOT } from '../process.mjs';
 import { until } from '../wait.mjs';
 import { Placed } from './placed.mjs';
+import { talk } from './talk.mjs';
 
 const PORT = 6379;
 const SENTINEL = 26379;
@@ -63,6 +64,13 @@ export class Replicated {
     return this.servers.find((server) => server.host.address === address);
   }
 
+  /** Waits for the moment in which another one takes itself for the primary: the third one may not know yet. */
+  promoted(old, budgetMs) {
+    const others = this.servers.filter((server) => server !== old);
+    const isPrimary = async ({ host }) => /role:master/.test(await talk(host.address, PORT, 'info replication\r\n', 'connected_slaves'));
+    return until(async () => (await Promise.all(others.map(isPrimary))).includes(true), budgetMs, `another Redis is made the primary in place of ${old.name}`);
+  }
+
   /** Waits until another one is the primary in place of `old`, which is dead, and the third server follows it. */
   async failover(old, budgetMs) {
     const third = async () => {
@@ -75,7 +83,7 @@ export class Replicated {
 
   /** Writes down for a server that is not running that it is to follow the primary. */
   async follow(server) {
-    const primary = await this.primary();
+    const primary = await until(() => this.primary(), START_MS, 'the Sentinels name a primary');
     const file = join(server.logs, server.name, 'redis.conf');
     const others = readFileSync(file, 'utf8').split('\n').filter((line) => !line.startsWith('replicaof'));
     writeFileSync(file, `${others.join('\n')}\nreplicaof ${primary.host.address} ${PORT}\n`);

@@ -54,6 +54,7 @@ export class Site {
     site.directory = mkdtempSync(join(tmpdir(), 'phalanx-hosts-'));
     site.logs = join(site.directory, 'logs');
     mkdirSync(site.logs);
+    process.once('exit', site.#onExit);
     try {
       const servers = SERVER_HOSTS.map((name) => site.network.host(name));
       site.zookeeper = new Ensemble(servers, site.logs);
@@ -162,8 +163,11 @@ export class Site {
     if (keep) console.error(`the logs are kept: ${this.logs}`);
     await Promise.all(this.zookeeper ? this.processes.map((process) => process.kill9()) : []);
     this.network.remove();
-    if (!keep) rmSync(this.directory, { recursive: true, force: true });
+    process.removeListener('exit', this.#onExit);
+    if (!keep) this.#onExit();
   }
+
+  #onExit = () => rmSync(this.directory, { recursive: true, force: true });
 
   #next(role) {
     const nodes = this.of(role);
