@@ -84,7 +84,7 @@ if $quick; then
   hosts=false
 elif [ "$(id -u)" != 0 ] || ! unshare --net true 2>/dev/null; then
   hosts=false
-  skip "the faults of hosts and networks" "network namespaces cannot be made: it needs root"
+  skip "the faults of hosts, networks and disks" "network namespaces cannot be made: it needs root"
 elif [ ! -e "${present[nftables]}" ] || [ ! -e "${present[iproute2]}" ]; then
   hosts=false
   skip "the faults of hosts and networks" "Debian's packages nftables and iproute2 are not installed"
@@ -170,7 +170,13 @@ for suite in tests/e2e/*.test.mjs; do
   esac
   both+=("$suite")
 done
-$quick || both+=(tests/fault/*.test.mjs tests/workload/*.test.mjs)
+if ! $quick; then
+  for suite in tests/fault/*.test.mjs tests/workload/*.test.mjs; do
+    # A disk of its own is mounted for it.
+    case $suite in */disk_full.test.mjs) $hosts || continue ;; esac
+    both+=("$suite")
+  done
+fi
 if $browser; then both+=(tests/browser/*.test.mjs); fi
 step "end-to-end, fault, storm and browser tests on test1" node_tests test1 "${both[@]}"
 # The suites in which clients do something: with another client, or over another transport, they say the same.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one server of Debian's packages in the foreground, on loopback unless told otherwise, with a directory of its own: the one place that knows
-# how. It replaces itself by the server, so its process id is the server's. Used by bin/start.sh and by the tests.
+# Runs one server of Debian's packages in the foreground, on loopback unless told otherwise, with a directory of its own: the one
+# place that knows how. It replaces itself by the server, so its process id is the server's. Used by bin/start.sh and by the tests.
 set -euo pipefail
 
 usage() {

@@ -50,16 +50,17 @@ for (const { what, begin, settled, end, confirms } of FAULTS) {
     const { host } = site.nodes.get('spear-1');
     begin(site, host);
     // On its way to the store, or in a queue before it, when the cut is healed.
-    const late = [1, 2, 3].map((number) => older.ask('send', { to: { user: alice }, cid: `late-${number}`, body: number }, 30_000).catch(() => undefined));
+    const ask = (event, payload) => older.ask(event, payload, 30_000).catch(() => undefined);
+    const late = [1, 2, 3].map((number) => ask('send', { to: { user: alice }, cid: `late-${number}`, body: number }));
     const newer = await Client.connect(via(site, site.nodes.get('ticket-2').url), bob, { device: 'phone', avoid: ['spear-1'] });
     assert.notEqual(newer.node, 'spear-1');
     await newer.receives(conversation, 4);
     await newer.sendTo(alice, 'newer');
-    const confirming = confirms && older.ask('ack', { conversation, seq: 4 }, 30_000).catch(() => undefined);
+    const confirming = confirms && ask('ack', { conversation, seq: 4 });
 
     await settled(site);
     end(site, host);
-    const after = older.ask('send', { to: { user: alice }, cid: 'after', body: 'after' }, 10_000).catch(() => undefined);
+    const after = ask('send', { to: { user: alice }, cid: 'after', body: 'after' });
     for (const answer of await Promise.all([...late, after])) assert.notEqual(answer?.ok, true, JSON.stringify(answer));
     await confirming;
     await site.whole();

@@ -5,13 +5,15 @@ const TABLE = 'half_open';
 /** Lets the connections that a host has to a port of another one fall silent: nothing comes or goes, no RST. Answers how many. */
 export function silence(host, address, port) {
   const lines = host.run('ss', ['-tnH', 'state', 'established', 'dst', `${address}:${port}`]);
-  return drop(host, [...lines.matchAll(/:(\d+)\s+\S+:\d+/g)].map(([, own]) => own), `tcp dport ${port} ip daddr ${address} tcp sport`, `tcp sport ${port} ip saddr ${address} tcp dport`);
+  const own = [...lines.matchAll(/:(\d+)\s+\S+:\d+/g)].map(([, at]) => at);
+  return drop(host, own, `ip daddr ${address} tcp dport ${port} tcp sport`, `ip saddr ${address} tcp sport ${port} tcp dport`);
 }
 
 /** The same for those that others have to a port of this host. */
 export function silenceServed(host, port) {
   const lines = host.run('ss', ['-tnH', 'state', 'established', 'sport', '=', `:${port}`]);
-  return drop(host, [...lines.matchAll(/\S+:\d+\s+\S+:(\d+)/g)].map(([, theirs]) => theirs), `tcp sport ${port} tcp dport`, `tcp dport ${port} tcp sport`);
+  const theirs = [...lines.matchAll(/\S+:\d+\s+\S+:(\d+)/g)].map(([, at]) => at);
+  return drop(host, theirs, `tcp sport ${port} tcp dport`, `tcp dport ${port} tcp sport`);
 }
 
 /** Lets everything of a host through again. */

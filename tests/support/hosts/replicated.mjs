@@ -67,8 +67,9 @@ export class Replicated {
   /** Waits for the moment in which another one takes itself for the primary: the third one may not know yet. */
   promoted(old, budgetMs) {
     const others = this.servers.filter((server) => server !== old);
-    const isPrimary = async ({ host }) => /role:master/.test(await talk(host.address, PORT, 'info replication\r\n', 'connected_slaves'));
-    return until(async () => (await Promise.all(others.map(isPrimary))).includes(true), budgetMs, `another Redis is made the primary in place of ${old.name}`);
+    const isPrimary = async ({ host }) => (await talk(host.address, PORT, 'info replication\r\n', 'connected_slaves')).includes('role:master');
+    const found = async () => (await Promise.all(others.map(isPrimary))).includes(true);
+    return until(found, budgetMs, `another Redis is made the primary in place of ${old.name}`);
   }
 
   /** Waits until another one is the primary in place of `old`, which is dead, and the third server follows it. */

@@ -1,0 +1,67 @@
+// What a run found, summed over its rounds, and how people read it.
+
+// The rules of the checker (tests/checker/) by what they mean.
+const RULES = {
+  lost: ['lost', 'hole', 'unstored', 'undelivered'],
+  duplicated: ['stored twice', 'two at one seq', 'one at two seqs', 'id given twice'],
+  reordered: ['backwards', 'overtaken', 'skipped'],
+};
+
+export class Verdict {
+  holds = true;
+  rounds = 0;
+  faults = 0;
+  /** kind of fault → how many */
+  kinds = {};
+  /** What the workload counted. */
+  sums = {};
+  /** rule → how often it was broken */
+  broken = {};
+  /** Processes that ended although nobody killed them: `{name, end}`. */
+  ended = [];
+  /** How many different ids were given. */
+  ids = 0;
+
+  constructor(seed, directory) {
+    Object.assign(this, { seed, directory });
+  }
+
+  /** Takes a round: what the workload counted, the checker's report, ids that were given twice. Answers whether it holds. */
+  add(counts, report, twice) {
+    sum(this.sums, counts);
+    sum(this.broken, Object.fromEntries(report.counts));
+    if (twice.length > 0) sum(this.broken, { 'id given twice': twice.length });
+    const holds = report.holds && twice.length === 0;
+    this.holds &&= holds;
+    return holds;
+  }
+
+  toString() {
+    const known = Object.values(RULES).flat();
+    const found = Object.entries(RULES).map(([what, rules]) => `${what} ${rules.reduce((all, rule) => all + (this.broken[rule] ?? 0), 0)}`);
+    const others = Object.entries(this.broken).filter(([rule]) => !known.includes(rule));
+    const { acknowledged = 0, deliveries = 0 } = this.sums;
+    return [
+      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} rounds`,
+      ...Object.entries(this.kinds)
+        .sort(([, one], [, other]) => other - one)
+        .map(([kind, count]) => `  ${String(count).padStart(5)} ${kind}`),
+      `${acknowledged} sends acknowledged, ${deliveries} deliveries, ${this.ids} ids`,
+      [...found, ...others.map(([rule, count]) => `${rule} ${count}`)].join(', '),
+      ...this.ended.map(({ name, end }) => `ended by itself: ${name} ${JSON.stringify(end)}`),
+      this.holds ? 'all promises hold' : `REFUTED; the histories are in ${this.directory}`,
+    ].join('\n');
+  }
+}
+
+/** One round, as it is shown while the run goes on. */
+export function line(counts) {
+  const { acknowledged = 0, deliveries = 0 } = counts;
+  const refused = counts['refused: unavailable'] ?? 0;
+  const none = counts['sends without an answer'] ?? 0;
+  return `${acknowledged} acknowledged, ${refused} unavailable, ${none} without an answer, ${deliveries} delivered`;
+}
+
+function sum(sums, counts) {
+  for (const [what, count] of Object.entries(counts)) sums[what] = (sums[what] ?? 0) + count;
+}
