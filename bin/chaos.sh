@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-bin/chaos.sh [--seed S] [--faults N] [--minutes M] [--only KIND,...] [--without KIND,...] [--set NAME=VALUE] [--keep]
+bin/chaos.sh [--seed S] [--faults N] [--minutes M] [--only KIND,...] [--without KIND,...] [--strict] [--set NAME=VALUE] [--keep]
 
 Three ZooKeeper servers, Redis with two replicas and Sentinels, three spears, two tickets, two stats and two idgens, each host a
 network namespace (this needs root, iproute2 and nftables); users with several devices who write, join, leave, recall and come and
@@ -16,6 +16,7 @@ devices come back, and the checker judges what was recorded: nothing acknowledge
   --minutes M       at most so long
   --only KIND,...   only faults of these kinds; what is known to break a promise is drawn only where it is named here
   --without KIND,...
+  --strict          with on_zookeeper_loss = "stop": ids are to be in the order of the calls, too
   --set NAME=VALUE  a setting of the cluster, as an environment variable: --set PHALANX__REDIS__WAIT_REPLICAS=0 is to be refuted
   --keep            keep the histories and logs, also of what holds
 

@@ -28,26 +28,30 @@ import { Weather } from './weather.mjs';
 const FAULTS_A_ROUND = 40;
 const USERS = 10;
 const GROUPS = 3;
+// Sends wait for ZooKeeper rather than for ids of their own.
+const STRICT = { PHALANX__CLUSTER__ON_ZOOKEEPER_LOSS: 'stop' };
 
 /**
  * Runs until so many faults were injected, or the time is over; the last round is whole, too.
  *
- * @param {{seed: number, faults?: number, minutes?: number, only?: string[], without?: string[], keep?: boolean,
- *   env?: Record<string, string>, say?: (text: string) => void}} options `only` and `without` name kinds; `keep`: histories and logs
+ * @param {{seed: number, faults?: number, minutes?: number, only?: string[], without?: string[], strict?: boolean, keep?: boolean,
+ *   env?: Record<string, string>, say?: (text: string) => void}} options `only` and `without` name kinds; `strict`: ids are to be in the
+ *   order of the calls, too; `keep`: histories and logs
  * @returns {Promise<Verdict>}
  */
-export async function chaos({ seed, faults = Infinity, minutes = Infinity, only, without, keep = false, env, say = () => {} }) {
+export async function chaos(options) {
+  const { seed, faults = Infinity, minutes = Infinity, only, without, strict = false, keep = false, env, say = () => {} } = options;
   const began = performance.now();
   const deadline = began + minutes * 60_000;
   const verdict = new Verdict(seed, mkdtempSync(join(tmpdir(), `phalanx-chaos-${seed}-`)));
-  const site = await Site.start({ env: { ...settings(seed), ...env } });
+  const site = await Site.start({ env: { ...settings(seed), ...(strict ? STRICT : {}), ...env } });
   let ran = false;
   try {
     const log = (entry) => {
       appendFileSync(join(verdict.directory, 'faults.jsonl'), `${JSON.stringify({ round: verdict.rounds, ...entry })}\n`);
     };
     const weather = new Weather(site, { random: new Random(seed).of('weather'), log, only, without });
-    const ids = new Ids();
+    const ids = new Ids({ strict });
     Object.assign(verdict, { kinds: weather.counts, ended: weather.ended });
     while (weather.injected < faults && performance.now() < deadline) {
       verdict.rounds += 1;
@@ -55,12 +59,12 @@ export async function chaos({ seed, faults = Infinity, minutes = Infinity, only,
       const path = join(verdict.directory, `round-${verdict.rounds}.jsonl`);
       const world = worldOf(site, verdict, path, () => weather.blow(count, deadline));
       await world.run();
-      const [report, twice] = [await checkFile(path), await ids.read(path)];
+      const [report, wrong] = [await checkFile(path), await ids.read(path)];
       Object.assign(verdict, { faults: weather.injected, ids: ids.count });
-      const holds = verdict.add(world.counts, report, twice);
+      const holds = verdict.add(world.counts, report, wrong);
       const time = `${((performance.now() - began) / 60_000).toFixed(1)} min, round ${verdict.rounds}`;
       say(`${time}: ${verdict.faults} faults; ${line(world.counts)}; ${holds ? 'all promises hold' : 'REFUTED'}`);
-      if (!holds) say([report, ...twice.map(({ id, places }) => `id ${id} given twice: ${places}`), `the history: ${path}`].join('\n'));
+      if (!holds) say([report, ...wrong.twice, ...wrong.backwards, `the history: ${path}`].join('\n'));
       else if (!keep) rmSync(path);
     }
     ran = true;
@@ -85,7 +89,7 @@ async function main() {
   const text = { type: 'string' };
   const list = { ...text, multiple: true };
   const { values } = parseArgs({
-    options: { seed: text, faults: text, minutes: text, only: list, without: list, set: list, keep: { type: 'boolean' } },
+    options: { seed: text, faults: text, minutes: text, only: list, without: list, set: list, keep: { type: 'boolean' }, strict: { type: 'boolean' } },
   });
   const names = (all = []) => all.flatMap((each) => each.split(','));
   const [only, without] = [names(values.only), names(values.without)];
@@ -101,7 +105,7 @@ async function main() {
   const env = Object.fromEntries((values.set ?? []).map((each) => each.split(/=(.*)/s, 2)));
   console.log(`seed ${seed}: ${faults < Infinity ? `${faults} faults` : 'faults'}${minutes < Infinity ? ` for at most ${minutes} minutes` : ''}`);
   for (const name of only.filter((each) => each in REFUTED)) console.log(`${name} is known to lose messages: ${REFUTED[name]}`);
-  const verdict = await chaos({ seed, faults, minutes, only, without, keep: values.keep, env, say: console.log });
+  const verdict = await chaos({ seed, faults, minutes, only, without, strict: values.strict, keep: values.keep, env, say: console.log });
   console.log(String(verdict));
   process.exit(verdict.holds ? 0 : 1);
 }

@@ -26,12 +26,13 @@ export class Verdict {
     Object.assign(this, { seed, directory });
   }
 
-  /** Takes a round: what the workload counted, the checker's report, ids that were given twice. Answers whether it holds. */
-  add(counts, report, twice) {
+  /** Takes a round: what the workload counted, the checker's report, what is wrong with ids (ids.mjs). Answers whether it holds. */
+  add(counts, report, { twice, backwards }) {
     sum(this.sums, counts);
     sum(this.broken, Object.fromEntries(report.counts));
     if (twice.length > 0) sum(this.broken, { 'id given twice': twice.length });
-    const holds = report.holds && twice.length === 0;
+    if (backwards.length > 0) sum(this.broken, { 'ids backwards': backwards.length });
+    const holds = report.holds && twice.length + backwards.length === 0;
     this.holds &&= holds;
     return holds;
   }

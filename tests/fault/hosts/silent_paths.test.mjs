@@ -80,6 +80,23 @@ testOnHosts('half-open connections to Redis', { nodes: NODES, env: NO_SWEEPS }, 
   assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
 });
 
+testOnHosts('the subscription at Redis is half-open, and nothing else', { nodes: NODES, env: NO_SWEEPS }, async (site, context) => {
+  const [alice, bob] = await pair(site);
+  const primary = await site.redis.primary();
+  const { host } = site.nodes.get('spear-1');
+  const subscribed = await site.redis.command(primary, 'client', 'list', 'type', 'pubsub');
+  const ports = [...subscribed.matchAll(/ addr=([\d.]+):(\d+)/g)].filter(([, address]) => address === host.address).map(([, , port]) => port);
+  assert.ok(ports.length > 0, 'somebody on the host has subscribed');
+  silence(host, primary.host.address, 6379, ports);
+  const [, heard] = await Promise.all([
+    timed(context, '/readyz is red', red(site, 'spear-1')),
+    timed(context, 'a signal comes', signals(bob, alice)),
+  ]);
+  await green(site, 'spear-1');
+  assert.ok(heard < FOUND_MS + LOOKS_MS, `${heard} ms`);
+  assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
+});
+
 testOnHosts('Redis fails over while the connections to the dead primary stay', { nodes: NODES, env: NO_SWEEPS }, async (site, context) => {
   const [alice, bob] = await pair(site);
   const old = await site.redis.primary();

@@ -2,11 +2,17 @@
 
 const TABLE = 'half_open';
 
-/** Lets the connections that a host has to a port of another one fall silent: nothing comes or goes, no RST. Answers how many. */
-export function silence(host, address, port) {
-  const lines = host.run('ss', ['-tnH', 'state', 'established', 'dst', `${address}:${port}`]);
-  const own = [...lines.matchAll(/:(\d+)\s+\S+:\d+/g)].map(([, at]) => at);
+/**
+ * Lets the connections that a host has to a port of another one fall silent: nothing comes or goes, no RST. Answers how many. `own`: only
+ * those that begin at these ports.
+ */
+export function silence(host, address, port, own = portsTo(host, address, port)) {
   return drop(host, own, `ip daddr ${address} tcp dport ${port} tcp sport`, `ip saddr ${address} tcp sport ${port} tcp dport`);
+}
+
+function portsTo(host, address, port) {
+  const lines = host.run('ss', ['-tnH', 'state', 'established', 'dst', `${address}:${port}`]);
+  return [...lines.matchAll(/:(\d+)\s+\S+:\d+/g)].map(([, at]) => at);
 }
 
 /** The same for those that others have to a port of this host. */
