@@ -18,8 +18,8 @@ use wire::{Drain, Hint, Payload};
 
 use crate::hub::Hub;
 
-/// Between two probes of a spear's own path through the relay.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two probes of a spear's own path through the relay. Four of them and a new subscription take less than 3 s.
+const PROBE_INTERVAL: Duration = Duration::from_millis(700);
 /// So many probes in a row may be missing before the path counts as broken.
 const PROBES_MISSING: u64 = 3;
 /// The most hints that are delivered together.
