@@ -69,9 +69,9 @@ export async function chaos(options) {
     }
     ran = true;
   } finally {
-    await site.dispose({ failed: !ran, keep: !ran || !verdict.holds || keep });
+    await site.dispose({ failed: !ran, keep: !ran || !verdict.isClean || keep });
   }
-  if (verdict.holds && !keep) rmSync(verdict.directory, { recursive: true });
+  if (verdict.isClean && !keep) rmSync(verdict.directory, { recursive: true });
   return verdict;
 }
 

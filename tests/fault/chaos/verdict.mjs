@@ -17,13 +17,18 @@ export class Verdict {
   sums = {};
   /** rule → how often it was broken */
   broken = {};
-  /** Processes that ended although nobody killed them: `{name, end}`. */
+  /** Processes that ended although nobody killed them: `{name, end, at}`. */
   ended = [];
   /** How many different ids were given. */
   ids = 0;
 
   constructor(seed, directory) {
     Object.assign(this, { seed, directory });
+  }
+
+  /** Whether there is nothing to look into. */
+  get isClean() {
+    return this.holds && this.ended.length === 0;
   }
 
   /** Takes a round: what the workload counted, the checker's report, what is wrong with ids (ids.mjs). Answers whether it holds. */
@@ -49,7 +54,7 @@ export class Verdict {
         .map(([kind, count]) => `  ${String(count).padStart(5)} ${kind}`),
       `${acknowledged} sends acknowledged, ${deliveries} deliveries, ${this.ids} ids`,
       [...found, ...others.map(([rule, count]) => `${rule} ${count}`)].join(', '),
-      ...this.ended.map(({ name, end }) => `ended by itself: ${name} ${JSON.stringify(end)}`),
+      ...this.ended.map(({ name, end }) => `ended by itself: ${name} ${JSON.stringify(end)}, at ${at}`),
       this.holds ? 'all promises hold' : `REFUTED; the histories are in ${this.directory}`,
     ].join('\n');
   }

@@ -9,7 +9,7 @@ export class Weather {
   /** kind → how many were injected, in all rounds */
   counts = {};
   injected = 0;
-  /** What ended although nobody killed it: `{name, end}`. */
+  /** What ended although nobody killed it: `{name, end, at}`. */
   ended = [];
   #site;
   #log;
@@ -102,7 +102,7 @@ export class Weather {
   #watch() {
     for (const process of this.#site.processes) {
       if (process.runs || process.wasKilled || process.end === undefined) continue;
-      this.ended.push({ name: process.name, end: process.end });
+      this.ended.push({ name: process.name, end: process.end, at: new Date().toISOString() });
       this.#log({ at: Date.now(), ended: process.name, ...process.end });
       process.start();
     }
