@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs one server of Debian's packages in the foreground, on loopback unless told otherwise, with a directory of its own: the one
-# place that knows how. It replaces itself by the server, so its process id is the server's. Used by bin/start.sh and by the tests.
+# Runs one server, of Debian's packages or fetched by bin/lib/broker.sh, in the foreground, on loopback unless told otherwise, with a
+# directory of its own: the one place that knows how. It replaces itself by the server, so its process id is the server's. Used by
+# bin/start.sh and by the tests.
 set -euo pipefail
 
 usage() {
@@ -8,10 +9,12 @@ usage() {
 bin/lib/server.sh zookeeper DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
 bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
 bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST]
+bin/lib/server.sh kafka     DIRECTORY PORT
 
 It listens on 127.0.0.1, or at the address that SERVER_BIND names.
 
-Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Redis keeps an append-only file and syncs it
+Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Kafka comes by Maven, and is broker and controller in one (KRaft);
+the controller listens on PORT + 10000. Redis keeps an append-only file and syncs it
 before it answers, unless an option says otherwise: synced every second only, it may lose what it answered even when just the
 process is killed.
 USAGE
@@ -21,7 +24,7 @@ fail() { printf 'server.sh: %s\n' "$*" >&2; exit 1; }
 
 case ${1-} in
   -h | --help) usage; exit 0 ;;
-  zookeeper | redis | sentinel) [ $# -ge 3 ] || { usage >&2; exit 2; } ;;
+  zookeeper | redis | sentinel | kafka) [ $# -ge 3 ] || { usage >&2; exit 2; } ;;
   *) usage >&2; exit 2 ;;
 esac
 kind=$1 port=$3 bind=${SERVER_BIND:-127.0.0.1}
@@ -85,6 +88,47 @@ sentinel down-after-milliseconds mymaster 1000
 sentinel failover-timeout mymaster 3000
 CONFIG
   run redis-sentinel "$directory/sentinel.conf"
+}
+
+# One for all, so that a new directory need not be formatted by a JVM of its own.
+readonly CLUSTER_ID=4L6g3nShT-eMCtK--X86sw
+
+kafka() {
+  has java default-jre-headless
+  local files data=$directory/data template
+  files=$("$(dirname "${BASH_SOURCE[0]}")/broker.sh" kafka)
+  cat >"$directory/server.properties" <<CONFIG
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$((port + 10000))
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 10000))
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs=$data
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+log.cleaner.dedupe.buffer.size=1048577
+log.cleaner.threads=1
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+controller.quorum.election.timeout.ms=200
+broker.heartbeat.interval.ms=200
+broker.session.timeout.ms=2000
+CONFIG
+  local jvm=(java -Xmx256m -Xms64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData
+    -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$files/lib/*")
+  template=$files/formatted
+  if [ ! -e "$template/meta.properties" ]; then
+    rm -rf "$data"
+    "${jvm[@]}" kafka.tools.StorageTool format -t $CLUSTER_ID -c "$directory/server.properties" >&2
+    # Whoever comes first; the same is in all of them.
+    cp -r "$data" "$template.$$" && { mv -T "$template.$$" "$template" 2>/dev/null || rm -rf "$template.$$"; }
+  fi
+  [ -e "$data/meta.properties" ] || { rm -rf "$data" && cp -r "$template" "$data"; }
+  run "${jvm[@]}" kafka.Kafka "$directory/server.properties"
 }
 
 "$kind" "$@"

@@ -5,18 +5,21 @@
 //! | `process.rs` | one process: started, killed, frozen, started again |
 //! | `ports.rs` | ports that no other test of this machine uses |
 //! | `redis.rs` | [`Redis`], [`Replicated`] with Sentinel, [`RedisCluster`] |
+//! | `kafka.rs` | [`Kafka`] |
 //! | `zookeeper.rs` | [`ZooKeeper`], [`Ensemble`] |
 //! | `wire.rs` | [`Wire`]: between a process and a server, to be cut |
 //!
 //! How a server is run stands in `bin/lib/server.sh`, which `bin/start.sh` uses too. Everything here panics, with the end of
 //! the server's log, where a test cannot go on.
 
+mod kafka;
 mod ports;
 mod process;
 mod redis;
 mod wire;
 mod zookeeper;
 
+pub use kafka::Kafka;
 pub use redis::{Redis, RedisCluster, Replicated};
 pub use wire::Wire;
 pub use zookeeper::{Ensemble, ZooKeeper};

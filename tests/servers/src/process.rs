@@ -22,6 +22,9 @@ use crate::ports::Port;
 /// How long a server may take until it answers.
 const BUDGET: Duration = Duration::from_secs(40);
 
+/// The same for one that needs many seconds of processor time, which it may have to share, and may have to be fetched before.
+pub(crate) const JVM_BUDGET: Duration = Duration::from_secs(180);
+
 /// Between two looks whether a server answers.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -86,7 +89,16 @@ impl Process {
         F: Fn(u16) -> A,
         A: Future<Output = bool>,
     {
-        let deadline = Instant::now() + BUDGET;
+        self.until_in(what, BUDGET, answers).await;
+    }
+
+    /// The same within another time.
+    pub(crate) async fn until_in<F, A>(&mut self, what: &str, budget: Duration, answers: F)
+    where
+        F: Fn(u16) -> A,
+        A: Future<Output = bool>,
+    {
+        let deadline = Instant::now() + budget;
         while !answers(self.port()).await {
             let child = self.child.as_mut().expect("the server runs");
             let ended = child.try_wait().expect("its state is known");
@@ -125,6 +137,18 @@ pub(crate) async fn ask(port: u16, line: &str) -> Option<String> {
         stream.write_all(line.as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
+    };
+    tokio::time::timeout(Duration::from_secs(2), asked).await.ok().flatten()
+}
+
+/// Sends bytes, and answers the first `length` that come back; nothing where the server cannot be reached.
+pub(crate) async fn exchange(port: u16, question: &[u8], length: usize) -> Option<Vec<u8>> {
+    let asked = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        stream.write_all(question).await.ok()?;
+        let mut answer = vec![0; length];
+        stream.read_exact(&mut answer).await.ok()?;
         Some(answer)
     };
     tokio::time::timeout(Duration::from_secs(2), asked).await.ok().flatten()
