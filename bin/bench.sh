@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-bin/bench.sh [--quick] [--redis] [--socketioxide] [--rounds N] [--results FILE] [WORK...]
+bin/bench.sh [--quick] [--redis] [--kafka] [--socketioxide] [--rounds N] [--results FILE] [WORK...]
 
 Builds Phalanx and the load generator, starts each server in turn on free ports with data in a temporary directory, runs the
 works against it, and prints a table in Markdown: the median of each figure over the rounds, and behind those of the others how
@@ -14,6 +14,7 @@ was started is stopped at the end, also on Ctrl-C.
   WORK            memory, connect, direct, group, room; all by default
   --quick         one short round, for a look: under two minutes
   --redis         Phalanx on ZooKeeper and Redis too, a process for every node (Debian: zookeeper, redis-server)
+  --kafka         the same with hints over Kafka (Debian: default-jre-headless, maven)
   --socketioxide  a server on socketioxide too; it is built first
   --rounds N      how often the servers take turns, 2 by default; memory is measured once
   --results FILE  keep the figures of every single run, a line of JSON each; what stands in the file is lost
@@ -34,12 +35,13 @@ readonly STARTS=3 # another program may take a port between our look and the sta
 
 asked="bin/bench.sh${*:+ $*}"
 rounds=2 small=3000 further=40 times=(--warm-up 1 --seconds 3) depths=(--in-flight 1 --in-flight 16) users=5000
-redis=false socketioxide=false results='' works=()
+redis=false kafka=false socketioxide=false results='' works=()
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --quick) rounds=1 small=1000 further=0 times=(--warm-up 0.5 --seconds 2) depths=(--in-flight 16) users=2000 ;;
     --redis) redis=true ;;
+    --kafka) kafka=true ;;
     --socketioxide) socketioxide=true ;;
     --rounds | --results)
       [ $# -ge 2 ] || fail "$1 needs a value"
@@ -73,6 +75,7 @@ fi
 
 servers=(phalanx)
 if $redis; then servers+=("phalanx on Redis"); fi
+if $kafka; then bin/lib/broker.sh kafka >/dev/null && servers+=("phalanx on Kafka"); fi
 servers+=(floor)
 if $socketioxide; then servers+=(socketioxide); fi
 servers+=("Node.js")
@@ -135,7 +138,7 @@ reserve_offset() {
     offset=$((10100 + RANDOM % 1300 * 4))
     (set -o noclobber && printf '%s' $$ >"$reservations/$offset") 2>/dev/null || continue
     taken=$(awk 'FNR > 1 { split($2, at, ":"); print at[length(at)] }' /proc/net/tcp /proc/net/tcp6)
-    for port in 2181 6379 20000 20001 20100 20101 30001 30002 30501 30502 40000 40100 50001 50002 50011 50012 \
+    for port in 2181 6379 9092 19092 20000 20001 20100 20101 30001 30002 30501 30502 40000 40100 50001 50002 50011 50012 \
       50100 50101 50110 50111 50120 50121; do
       if grep -qx "$(printf '%04X' $((port + offset)))" <<<"$taken"; then
         release_offset
@@ -186,7 +189,7 @@ start_phalanx() {
   start phalanx "$binary" all --profile test1
   wait_for all_ready
 }
-start_phalanx_on_redis() {
+start_phalanx_on() { # PROFILE
   local role id instance
   export PHALANX__CLUSTER__SECRET=the-secret-of-the-nodes-of-a-bench
   export PHALANX__CLUSTER__TICKET_KEY=the-key-that-signs-tickets-in-a-bench
@@ -194,14 +197,17 @@ start_phalanx_on_redis() {
   export PHALANX__STAT__API_KEYS='["the-api-key-of-a-bench"]' PHALANX__MINIONS_UI__API_KEY=the-api-key-of-a-bench
   export PHALANX__ZOOKEEPER__SERVERS="[\"127.0.0.1:$(port 2181)\"]" PHALANX__REDIS__SERVERS="[\"127.0.0.1:$(port 6379)\"]"
   export PHALANX_BENCH_API_KEY=$PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_TOKEN_SECRET=$PHALANX__JWT__HS256_SECRET
-  phalanx_settings test2
-  rm -rf "$directory/zookeeper" "$directory/redis"
+  export PHALANX__KAFKA__SERVERS="[\"127.0.0.1:$(port 9092)\"]"
+  phalanx_settings "$1"
+  rm -rf "$directory/zookeeper" "$directory/redis" "$directory/kafka"
   start zookeeper bin/lib/server.sh zookeeper "$directory/zookeeper" "$(port 2181)"
   start redis bin/lib/server.sh redis "$directory/redis" "$(port 6379)"
+  if [ "$1" = kafka ]; then start kafka bin/lib/server.sh kafka "$directory/kafka" "$(port 9092)"; fi
   wait_for listens 2181 && wait_for listens 6379 || return 1
+  if [ "$1" = kafka ]; then wait_for listens 9092 || return 1; fi
   while IFS=$'\t' read -r role id _ _; do
     instance=${id##*-}
-    start "$id" "$binary" "$role" --instance "$instance" --profile test2
+    start "$id" "$binary" "$role" --instance "$instance" --profile "$1"
   done <"$directory/nodes"
   wait_for all_ready
 }
@@ -238,7 +244,8 @@ plain() { # PORT...
 start_server() { # NAME
   case $1 in
     phalanx) start_phalanx ;;
-    "phalanx on Redis") start_phalanx_on_redis ;;
+    "phalanx on Redis") start_phalanx_on test2 ;;
+    "phalanx on Kafka") start_phalanx_on kafka ;;
     floor) start_floor ;;
     socketioxide) start_socketioxide ;;
     "Node.js") start_node ;;

@@ -14,8 +14,8 @@ one is ready, and prints the addresses.
   --help    this text
 
 Where the profile is not embedded, each node is a process of its own; one that dies is started again. ZooKeeper and Redis are
-started too, from Debian's packages, where the profile wants one of each on this machine and nothing answers on its port;
-secrets are then made at the first start.
+started too, from Debian's packages, and Kafka where it is the profile's relay, fetched by Maven, where the profile wants one of each on
+this machine and nothing answers on its port; secrets are then made at the first start.
 
 Data, keys and logs are kept under data/. bin/status.sh looks, bin/stop.sh ends what was started.
 USAGE
@@ -91,6 +91,8 @@ beside=()
 start_beside() { # NAME PORT PACKAGE TEST
   if answers 127.0.0.1 "$2"; then
     say "$1: using what answers on 127.0.0.1:$2"
+  elif [ "$1" = kafka ] && ! bin/lib/broker.sh kafka >/dev/null; then
+    fail "nothing answers on 127.0.0.1:$2, and no Kafka can be started"
   elif [ "$1" = zookeeper ] && [ ! -e /usr/share/java/zookeeper.jar ] || [ "$1" = redis ] && ! command -v redis-server >/dev/null; then
     fail "nothing answers on 127.0.0.1:$2, and Debian's package $3 is not installed: apt-get install $3"
   else
@@ -104,6 +106,7 @@ if ! embedded "$profile"; then
     start_beside zookeeper "$port" zookeeper
   fi
   if [ "$(setting "$profile" redis mode)" = single ] && port=$(local_server redis); then start_beside redis "$port" redis-server; fi
+  if [ "$(setting "$profile" relay kind)" = kafka ] && port=$(local_server kafka); then start_beside kafka "$port" maven; fi
   load_secrets "$data"
 fi
 "$binary" check-config --profile "$profile" >/dev/null

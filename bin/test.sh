@@ -9,9 +9,9 @@ bin/test.sh [--allow-missing] [--quick]
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
 client, earlier ones of it and python-socketio, schemathesis against the business API, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
-for every node). What is about messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT,
+for every node); what crosses spears also on the profile kafka (hints over Apache Kafka, which Maven fetches). What is about messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT,
 PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
-redis-sentinel, nginx, nftables, iproute2 and python3-venv where it may. Last, faults of hosts and networks, drawn by a fixed seed for some
+redis-sentinel, nginx, nftables, iproute2, maven and python3-venv where it may. Last, faults of hosts and networks, drawn by a fixed seed for some
 minutes (bin/chaos.sh), which need root: each host is a network namespace.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
@@ -61,6 +61,7 @@ declare -A present=(
   [iproute2]=/usr/sbin/tc
   [openssl]=/usr/bin/openssl
   [default-jre-headless]=/usr/bin/java
+  [maven]=/usr/bin/mvn
 )
 $quick || present[chromium]=/usr/bin/chromium
 wanted=()
@@ -109,6 +110,16 @@ for package in zookeeper redis-server redis-sentinel nginx openssl; do
   break
 done
 
+# Kafka, which Debian does not package; the Rust tests and the profile `kafka` run it.
+if $servers; then
+  if bin/lib/broker.sh kafka >/dev/null; then
+    kafka=true
+  else
+    kafka=false
+    skip "everything on Kafka" "it cannot be fetched"
+  fi
+fi
+
 # --- Rust ---
 if cargo fmt --version >/dev/null 2>&1; then
   step "formatting" cargo fmt --all --check
@@ -128,7 +139,9 @@ for crate in $(cargo metadata --no-deps --format-version 1 | node -p 'JSON.parse
 done
 if $servers; then
   # They wait for servers more than they compute.
-  step "Rust tests" env RUST_TEST_THREADS=6 cargo test "${unoptimised[@]}" --profile test1 --workspace
+  without=()
+  $kafka || without=(--exclude relay --exclude servers)
+  step "Rust tests" env RUST_TEST_THREADS=6 cargo test "${unoptimised[@]}" --profile test1 --workspace "${without[@]}"
 else
   step "Rust tests without servers" cargo test "${unoptimised[@]}" --profile test1 --workspace --exclude servers --exclude redis-link \
     --exclude roster --exclude relay --exclude store
@@ -200,6 +213,11 @@ if $servers; then
   step "end-to-end, fault, storm and browser tests on test2" node_tests test2 "${both[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
   if $hosts; then step "faults of hosts and networks" node_tests test2 tests/fault/hosts/*.test.mjs; fi
+  # What differs there is how one spear tells another.
+  across=()
+  for name in conversation devices groups limits marks membership presence resume rooms signals watch; do across+=("tests/e2e/$name.test.mjs"); done
+  $quick || across+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
+  if $kafka; then step "what crosses spears, the storm, and loss of the broker on Kafka" node_tests kafka "${across[@]}"; fi
   step "scripts" node_tests test1 tests/scripts/*.test.mjs
 fi
 

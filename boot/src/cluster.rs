@@ -6,19 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use relay::{EmbeddedRelay, FaultyRelay, RedisRelay, Relay};
+use relay::Relay;
 use roster::{EmbeddedRoster, Roster, RosterError, ZooKeeperRoster};
 use store::{RedisStore, SqliteOptions, SqliteStore, Store, StoreError};
 use wire::Incarnation;
 
 use crate::{
     BeforeSendSettings, JwtSettings, KeyError, OnZooKeeperLoss, RetentionSettings, Secret, Shared,
-    SigningKey, incarnation, keys, servers,
+    SigningKey, incarnation, keys, relays, servers,
 };
-
-/// How many hints may wait for one spear in the embedded relay. At 64 KiB a message this is 256 MiB at the very most;
-/// what does not fit is dropped, and found in the store.
-const RELAY_QUEUE: usize = 4096;
 
 /// The `kid` of tickets whose key is set by the operator.
 const TICKET_KEY_NAME: &str = "cluster";
@@ -72,6 +68,9 @@ pub enum ClusterError {
     /// The settings of Redis do not fit together.
     #[error("redis: {0}")]
     Redis(#[from] redis_link::LinkError),
+    /// The relay of the settings was left out of this program.
+    #[error("relay.kind: this program was built without --features {0}")]
+    NoRelay(&'static str),
     /// A key cannot be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -110,7 +109,7 @@ impl Cluster {
         };
         let cluster = Self {
             roster: Arc::new(EmbeddedRoster::open(&data_dir).await?),
-            relay: disturbed(shared, Arc::new(EmbeddedRelay::new(RELAY_QUEUE))),
+            relay: relays::open(shared)?,
             store: Arc::new(store),
             secret,
             embedded: true,
@@ -136,13 +135,10 @@ impl Cluster {
         let starts = data_dir.join("starts");
         fs::create_dir_all(&starts).map_err(failed)?;
         let incarnation = incarnation::next(&starts.join(named), now_ms).map_err(failed)?;
-        let redis = &shared.redis;
-        // Databases keep keys apart, but not channels.
-        let channels = format!("{}:{}:relay:", redis.key_prefix, redis.database);
         let cluster = Self {
             roster: Arc::new(ZooKeeperRoster::open(servers::zookeeper(&shared.zookeeper))?),
-            relay: disturbed(shared, Arc::new(RedisRelay::new(servers::redis(redis), channels)?)),
-            store: Arc::new(RedisStore::open(servers::redis_store(redis))?),
+            relay: relays::open(shared)?,
+            store: Arc::new(RedisStore::open(servers::redis_store(&shared.redis))?),
             secret: shared.cluster.secret.clone(),
             embedded: false,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
@@ -169,16 +165,6 @@ impl Cluster {
         let shared = Shared::embedded_in(directory);
         Self::open(&shared, "test", wire::time::now_ms()).await.map(|(cluster, _)| cluster)
     }
-}
-
-/// The relay with the faults that the settings ask for.
-fn disturbed(shared: &Shared, relay: Arc<dyn Relay>) -> Arc<dyn Relay> {
-    let faults = &shared.relay.faults;
-    if faults.is_off() {
-        return relay;
-    }
-    tracing::warn!(?faults, "the relay loses or disturbs hints on purpose: for tests only");
-    Arc::new(FaultyRelay::new(relay, *faults))
 }
 
 impl std::fmt::Debug for Cluster {

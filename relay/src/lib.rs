@@ -6,13 +6,19 @@
 //! | `numbering/` | [`Publisher`] numbers hints per target, [`Numbering`] finds repeats and holes |
 //! | `embedded.rs` | bounded queues within one process |
 //! | `redis/` | Redis Pub/Sub, a channel a node |
+//! | `kafka/` | Apache Kafka, a topic a node (Cargo feature `kafka`) |
+//! | `topic.rs` | node ids in the names of topics |
 //! | `faulty.rs` | a wrapper that drops, repeats, delays and reorders on purpose |
 //! | `conformance.rs` | what every implementation must do; each runs it in its tests |
 
 mod embedded;
 mod faulty;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod numbering;
 mod redis;
+#[cfg(feature = "kafka")]
+mod topic;
 
 pub mod conformance;
 
@@ -24,6 +30,8 @@ use tokio::sync::{mpsc, watch};
 
 pub use embedded::EmbeddedRelay;
 pub use faulty::{Faults, FaultyRelay};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaAcks, KafkaOptions, KafkaRelay, KafkaSecurity};
 pub use numbering::{Arrival, Numbering, Publisher};
 pub use redis::RedisRelay;
 

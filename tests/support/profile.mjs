@@ -1,5 +1,5 @@
 // Which profile the tests run on: PHALANX_TEST_PROFILE, test1 (embedded, one process) by default, or test2 (ZooKeeper, Redis, a
-// process for every node).
+// process for every node), or kafka (the same with hints over Kafka).
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,18 +30,20 @@ export const KEYS = {
 const ZOOKEEPERS = [2181, 2281, 2381];
 const PEERS = [[2482, 2483], [2582, 2583], [2682, 2683]];
 
+/** The usual ports of what every cluster of several processes needs beside ZooKeeper, and of what a profile's relay needs. */
+const PORTS = { redis: 6379, ...{ kafka: { kafka: 9092 } }[PROFILE] };
+
 /**
- * The servers that a cluster of this profile needs, started in `directory`, at their usual ports moved by `offset`: `zookeeper`
- * and `redis`. Of three ZooKeeper servers the others are `zookeeper2` and `zookeeper3`.
+ * The servers that a cluster of this profile needs, started in `directory`, at their usual ports moved by `offset`, by their kinds.
+ * Of three ZooKeeper servers the others are `zookeeper2` and `zookeeper3`.
  */
 export async function startServers(directory, offset, { zookeepers = 1 } = {}) {
   if (EMBEDDED) return {};
   mkdirSync(directory, { recursive: true });
-  const redis = Server.start('redis', { port: 6379 + offset, directory });
-  if (zookeepers === 1) {
-    const zookeeper = Server.start('zookeeper', { port: 2181 + offset, directory });
-    return { zookeeper: await zookeeper, redis: await redis };
-  }
+  const kinds = Object.entries(zookeepers === 1 ? { zookeeper: ZOOKEEPERS[0], ...PORTS } : PORTS);
+  const single = Promise.all(kinds.map(([kind, port]) => Server.start(kind, { port: port + offset, directory })));
+  const servers = Object.fromEntries((await single).map((server) => [server.kind, server]));
+  if (zookeepers === 1) return servers;
   const peers = PEERS.map((pair, index) => `server.${index + 1}=127.0.0.1:${pair.map((port) => port + offset).join(':')}`);
   const [zookeeper, zookeeper2, zookeeper3] = await Promise.all(
     ZOOKEEPERS.map((port, index) => {
@@ -50,7 +52,7 @@ export async function startServers(directory, offset, { zookeepers = 1 } = {}) {
       return Server.start('zookeeper', { port: port + offset, directory: own, options: [String(index + 1), ...peers] });
     }),
   );
-  return { zookeeper, zookeeper2, zookeeper3, redis: await redis };
+  return { zookeeper, zookeeper2, zookeeper3, ...servers };
 }
 
 /** The settings of a cluster of this profile at this offset, beyond the profile's own. */
@@ -60,7 +62,12 @@ export function settings(offset, { zookeepers = 1 } = {}) {
   return {
     ...SECRETS,
     PHALANX__ZOOKEEPER__SERVERS: JSON.stringify(ZOOKEEPERS.slice(0, zookeepers).map((port) => `127.0.0.1:${port + offset}`)),
-    PHALANX__REDIS__SERVERS: `["127.0.0.1:${6379 + offset}"]`,
+    ...Object.fromEntries(
+      Object.entries(PORTS).map(([kind, port]) => [
+        `PHALANX__${kind.toUpperCase()}__SERVERS`,
+        `["127.0.0.1:${port + offset}"]`,
+      ]),
+    ),
     PHALANX__TICKET__CORS__ORIGINS: origins,
     PHALANX__SPEAR__CORS__ORIGINS: origins,
     // The tests of the simplest clients need what only the embedded cluster offers by itself.

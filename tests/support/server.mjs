@@ -1,4 +1,4 @@
-// A real ZooKeeper or Redis server of a test, run by bin/lib/server.sh.
+// A real ZooKeeper, Redis or Kafka server of a test, run by bin/lib/server.sh.
 
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -6,16 +6,22 @@ import { join } from 'node:path';
 import { Process, ROOT } from './process.mjs';
 import { until } from './wait.mjs';
 
-const START_MS = 40_000;
+// A broker needs many seconds of processor time, and may have to be fetched before.
+const START_MS = { zookeeper: 40_000, redis: 40_000, kafka: 180_000 };
 
 // What is sent to a server, and what its answer holds once it serves.
-const GREETINGS = { zookeeper: ['srvr', 'Mode:'], redis: ['PING\r\n', '+PONG'] };
+// Kafka is asked which requests it knows (ApiVersions, version 0): the answer repeats the correlation, 7, before "no error".
+const GREETINGS = {
+  zookeeper: ['srvr', 'Mode:'],
+  redis: ['PING\r\n', '+PONG'],
+  kafka: [Buffer.from('0000000b0012000000000007000174', 'hex'), '\0\0\0\x07\0\0'],
+};
 
 export class Server {
   #process;
 
   /**
-   * @param {'zookeeper' | 'redis'} kind
+   * @param {'zookeeper' | 'redis' | 'kafka'} kind
    * @param {{port: number, directory: string, options?: string[]}} where its port and its data
    */
   static async start(kind, where) {
@@ -41,7 +47,7 @@ export class Server {
         if (this.#process.end) throw new Error(`${this.kind} ended at its start: see ${this.directory}/${this.kind}.log`);
         return this.serves();
       },
-      START_MS,
+      START_MS[this.kind],
       `${this.kind} serves`,
     );
   }

@@ -8,6 +8,7 @@
 //! | `pattern.rs` | `spear-++` and `30001++`: one text for many instances |
 //! | `shared.rs` | [`Shared`]: the tables of `cluster.toml` |
 //! | `servers.rs` | its tables about ZooKeeper and Redis |
+//! | `kafka.rs` | its table about Kafka |
 //! | `jwt.rs` | its table about the users' tokens |
 //! | `before_send.rs` | its table about who judges messages |
 //! | `node.rs` | [`NodeSettings`]: the keys that every role has |
@@ -18,6 +19,7 @@ mod before_send;
 mod environment;
 mod error;
 mod jwt;
+mod kafka;
 mod mask;
 mod node;
 mod pattern;
@@ -36,6 +38,7 @@ use serde::de::DeserializeOwned;
 pub use before_send::{BeforeSendSettings, OnFailure, SharedWebhooks};
 pub use error::SettingsError;
 pub use jwt::JwtSettings;
+pub use kafka::{KafkaAcks, KafkaSecurity, KafkaSettings};
 pub use node::{AdminSettings, NodeSettings};
 pub use servers::{RedisMode, RedisSettings, ZooKeeperSettings};
 pub use shared::{

@@ -10,8 +10,19 @@ use wire::Role;
 use super::{SettingsError, error::did_you_mean};
 
 /// The tables of `cluster.toml`.
-pub(super) const SHARED_TABLES: [&str; 10] =
-    ["instance", "cluster", "log", "jwt", "roster", "store", "relay", "zookeeper", "redis", "webhooks"];
+pub(super) const SHARED_TABLES: [&str; 11] = [
+    "instance",
+    "cluster",
+    "log",
+    "jwt",
+    "roster",
+    "store",
+    "relay",
+    "zookeeper",
+    "redis",
+    "kafka",
+    "webhooks",
+];
 
 /// The profile that holds every setting.
 const DEFAULT: &str = "default";

@@ -124,20 +124,20 @@ impl RedisSettings {
     }
 }
 
-fn both_or_neither(table: &str) -> String {
+pub(super) fn both_or_neither(table: &str) -> String {
     format!(
         "expected user and password both, or neither: set it in the environment, PHALANX__{table}__PASSWORD"
     )
 }
 
-fn between(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), Fault> {
+pub(super) fn between(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), Fault> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
     Err((key, format!("expected {least} to {most}, got {value}")))
 }
 
-fn addresses(servers: &[String]) -> Result<(), Fault> {
+pub(super) fn addresses(servers: &[String]) -> Result<(), Fault> {
     let is_address = |text: &String| {
         text.rsplit_once(':')
             .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))

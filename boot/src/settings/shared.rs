@@ -9,6 +9,7 @@ use store::RetentionPolicy;
 use super::{
     before_send::SharedWebhooks,
     jwt::JwtSettings,
+    kafka::KafkaSettings,
     servers::{Fault, RedisSettings, ZooKeeperSettings},
 };
 use crate::Secret;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub zookeeper: ZooKeeperSettings,
     /// Where Redis is.
     pub redis: RedisSettings,
+    /// Where Kafka is.
+    pub kafka: KafkaSettings,
     /// Back ends that are asked.
     pub webhooks: SharedWebhooks,
 }
@@ -203,6 +206,8 @@ pub enum RelayKind {
     Embedded,
     /// On Redis, as `[redis]` says.
     Redis,
+    /// On Kafka, as `[kafka]` says.
+    Kafka,
 }
 
 impl Shared {
@@ -229,6 +234,7 @@ impl Shared {
             relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },
             zookeeper: ZooKeeperSettings::default(),
             redis: RedisSettings::default(),
+            kafka: KafkaSettings::default(),
             webhooks: SharedWebhooks::default(),
         }
     }

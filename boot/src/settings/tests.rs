@@ -69,6 +69,20 @@ const CLUSTER: &str = r#"
     full_timeout_ms = 2000
     wait_replicas = 0
     wait_timeout_ms = 1000
+    [kafka]
+    servers = ["127.0.0.1:9092"]
+    topic_prefix = "phalanx-relay-"
+    replication_factor = 1
+    retention_ms = 60000
+    acks = "leader"
+    linger_ms = 0
+    publish_timeout_ms = 2000
+    response_timeout_ms = 2000
+    security = "plaintext"
+    ca_file = ""
+    mechanism = "PLAIN"
+    user = ""
+    password = ""
 "#;
 
 fn role_file(role: Role) -> String {
@@ -243,12 +257,31 @@ fn what_each_host_must_set_is_named_where_it_is_missing() {
 
 #[test]
 fn a_user_of_a_server_needs_a_password() {
-    for (table, name) in [("zookeeper", "ZOOKEEPER"), ("redis", "REDIS")] {
+    for (table, name) in [("zookeeper", "ZOOKEEPER"), ("redis", "REDIS"), ("kafka", "KAFKA")] {
         let directory = profiles(&[("cluster.toml", &format!("[{table}]\nuser = \"phalanx\""))]);
         let variable = format!("PHALANX__{name}__PASSWORD");
         let message = refusal(load_with(directory.path(), &[]));
         assert!(message.contains(&format!("{table}.password")) && message.contains(&variable), "{message}");
         load_with(directory.path(), &[(&variable, "a password")]).expect("both");
+    }
+}
+
+#[test]
+fn a_bad_setting_of_kafka_is_named() {
+    let table = BTreeMap::from([
+        ("servers = [\"nowhere\"]", "servers: expected host:port, got \"nowhere\""),
+        ("topic_prefix = \"a/b\"", "topic_prefix: expected 1 to 50 of A-Z a-z 0-9 . _ -, got \"a/b\""),
+        ("replication_factor = 0", "replication_factor: expected 1 to 10, got 0"),
+        ("retention_ms = 1", "retention_ms: expected 10000 to 604800000, got 1"),
+        ("linger_ms = 101", "linger_ms: expected 0 to 100, got 101"),
+        ("publish_timeout_ms = 1", "publish_timeout_ms: expected 100 to 60000, got 1"),
+        ("response_timeout_ms = 1", "response_timeout_ms: expected 100 to 60000, got 1"),
+        ("security = \"sasl_plaintext\"", "user: expected a user: security has SASL"),
+    ]);
+    for (line, expected) in table {
+        let directory = profiles(&[("cluster.toml", &format!("[kafka]\n{line}"))]);
+        let message = refusal(load_with(directory.path(), &[]));
+        assert!(message.ends_with(&format!("kafka.{expected}")), "{line}: {message}");
     }
 }
 

@@ -60,6 +60,7 @@ impl Tree {
             relay: table(&figment, "relay")?,
             zookeeper: table(&figment, "zookeeper")?,
             redis: table(&figment, "redis")?,
+            kafka: table(&figment, "kafka")?,
             webhooks: table(&figment, "webhooks")?,
         };
         let tree = Self { figment, profile: name.to_owned(), shared };
@@ -174,8 +175,11 @@ impl Tree {
         let kinds = [
             ("roster.kind", self.shared.roster.kind == RosterKind::Embedded, "embedded", "zookeeper"),
             ("store.kind", self.shared.store.kind == StoreKind::Sqlite, "sqlite", "redis"),
-            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", "redis"),
+            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", "redis\" or \"kafka"),
         ];
+        if self.shared.relay.kind == RelayKind::Kafka && !cfg!(feature = "kafka") {
+            return refuse("relay.kind", "Kafka is not in this program: build it with --features kafka");
+        }
         for (key, within_process, inside, outside) in kinds {
             if within_process != embedded {
                 let expected = if embedded { inside } else { outside };
@@ -191,7 +195,8 @@ impl Tree {
         let before_send = &self.shared.webhooks.before_send;
         before_send.check().or_else(|fault| of("webhooks.before_send", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
-        self.shared.redis.check().or_else(|fault| of("redis", fault))
+        self.shared.redis.check().or_else(|fault| of("redis", fault))?;
+        self.shared.kafka.check().or_else(|fault| of("kafka", fault))
     }
 
     /// Checks that the secrets are there that every process of a cluster must be given alike.

@@ -1,0 +1,116 @@
+//! Apache Kafka: a topic of one partition a node. It is read without a consumer group, from the end that it has when the node
+//! subscribes.
+//!
+//! | file | what |
+//! |---|---|
+//! | `options.rs` | where Kafka is and how it is used, in our words and in librdkafka's |
+//! | `outbox.rs` | what waits to be published |
+//! | `subscriber.rs` | makes the topic, reads it, and says how that is going |
+
+mod options;
+mod outbox;
+mod subscriber;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rdkafka::{config::RDKafkaLogLevel, error::KafkaError};
+
+use crate::{Publication, Relay, RelayError, Subscription, topic::topic};
+
+pub use options::{KafkaAcks, KafkaOptions, KafkaSecurity};
+use outbox::Outbox;
+use subscriber::{Inbox, Subscriber};
+
+/// How many hints wait in a node before further ones are dropped; as in the embedded relay.
+const QUEUE_CAPACITY: usize = 8_192;
+
+/// A relay over Kafka. Clones share everything.
+///
+/// Publishing hands over and waits for nobody, save for the first hint to a node. Hints that were on their way when a broker died come
+/// late or not at all; what a topic has is read on where reading stopped.
+#[derive(Clone)]
+pub struct KafkaRelay {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: KafkaOptions,
+    capacity: usize,
+    outbox: OnceLock<Arc<Outbox>>,
+    /// By node id; one whose receiver is gone is removed by the next subscription.
+    subscriptions: Mutex<HashMap<Arc<str>, Arc<Inbox>>>,
+}
+
+impl KafkaRelay {
+    /// A relay on the servers that the options say. It does nothing before it is first used, which must be within a tokio runtime.
+    pub fn new(options: KafkaOptions) -> Self {
+        Self::with_capacity(options, QUEUE_CAPACITY)
+    }
+
+    /// The same, with at most `capacity` hints (at least 1) that wait for each subscription; 8,192 otherwise.
+    pub fn with_capacity(options: KafkaOptions, capacity: usize) -> Self {
+        let inner = Inner {
+            options,
+            capacity: capacity.max(1),
+            outbox: OnceLock::new(),
+            subscriptions: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Inner {
+    fn outbox(&self) -> Result<Arc<Outbox>, RelayError> {
+        if let Some(outbox) = self.outbox.get() {
+            return Ok(outbox.clone());
+        }
+        let outbox = Arc::new(Outbox::new(&self.options)?);
+        // Another one may have been made meanwhile.
+        Ok(self.outbox.get_or_init(|| outbox).clone())
+    }
+}
+
+fn unavailable(error: &KafkaError) -> RelayError {
+    RelayError::Unavailable(error.to_string())
+}
+
+/// What librdkafka says; people are told by us.
+fn quiet_log(_: RDKafkaLogLevel, facility: &str, message: &str) {
+    tracing::debug!(facility, message, "librdkafka");
+}
+
+#[async_trait]
+impl Relay for KafkaRelay {
+    async fn publish(&self, batch: Vec<Publication>) -> Result<(), RelayError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.inner.outbox()?.publish(batch).await
+    }
+
+    async fn subscribe(&self, id: &str) -> Result<Subscription, RelayError> {
+        let id: Arc<str> = id.into();
+        let topic = topic(&self.inner.options.topic_prefix, &id).into();
+        let subscriber = Subscriber::open(&self.inner.options, topic).await?;
+        let (inbox, subscription) = Inbox::new(id.clone(), self.inner.capacity);
+        let mut subscriptions = self.inner.subscriptions.lock();
+        subscriptions.retain(|_, inbox| inbox.is_open());
+        if let Some(former) = subscriptions.insert(id, inbox.clone()) {
+            former.close();
+        }
+        drop(subscriptions);
+        tokio::spawn(subscriber.run(inbox));
+        Ok(subscription)
+    }
+}
+
+impl std::fmt::Debug for KafkaRelay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaRelay").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
