@@ -2,9 +2,10 @@
 
 use relay::Subscription;
 use serde_json::json;
+use stat::Scope;
 use wire::{Drain, DrainOrder, Hint, NodeState, Payload, Role};
 
-use crate::support::{World, eventually};
+use crate::support::{SCOPED, World, eventually};
 
 async fn order(heard: &mut Subscription) -> Drain {
     let hint = Hint::decode(heard.hints.recv().await.expect("a hint")).expect("our own bytes");
@@ -67,6 +68,13 @@ async fn the_last_spear_is_not_drained() {
     {
         let (status, problem) = api.post(&format!("/v1/nodes/spear-1/{path}"), body).await;
         assert_eq!(status, 409, "{path}: {problem}");
+    }
+    for (scope, key) in SCOPED.into_iter().filter(|(scope, _)| *scope != Scope::Manage) {
+        for path in ["drain", "undrain", "shed"] {
+            let api = world.api_with(0, key);
+            let (status, _) = api.post(&format!("/v1/nodes/spear-1/{path}"), json!({"share": 0.5})).await;
+            assert_eq!(status, 403, "{scope:?} {path}");
+        }
     }
     assert_eq!(api.post("/v1/nodes/stat-1/drain", json!({})).await.0, 409);
     assert_eq!(api.post("/v1/nodes/spear-2/drain", json!({})).await.0, 404);
