@@ -5,6 +5,7 @@ mod support;
 use std::{collections::HashSet, time::Duration};
 
 use boot::OnZooKeeperLoss;
+use roster::{Roster as _, Version};
 use rpc::{IdOptions, Ids as _};
 use support::{Cluster, SECRET, eventually};
 use tonic::Code;
@@ -80,6 +81,34 @@ async fn while_the_roster_is_lost_ids_stop_where_that_is_asked_for() {
     cluster.roster.recover();
     eventually("it is active again", || node.is_active()).await;
     assert!(client.take(1).await.expect("ids again")[0] > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_numbers_run_out_the_node_says_so_and_goes_on_trying() {
+    let cluster = Cluster::start(2_000).await;
+    let record = |until_at: i64| {
+        let taken = serde_json::json!({
+            "version": 1, "role": "idgen", "holder": "gone", "incarnation": 1, "until_at": until_at,
+        });
+        taken.to_string().into_bytes()
+    };
+    for number in 16..1_024 {
+        let path = format!("/idgen/workers/{number}");
+        cluster.roster.create(&path, &record(i64::MAX / 2)).await.expect("it is free");
+    }
+    let node = cluster.several("idgen-1").await;
+    eventually("it says so", || node.duty().contains("all 1008 worker numbers are taken by other nodes"))
+        .await;
+    assert!(!node.is_ready());
+    assert_eq!(node.cut(SECRET, 1).await, Err(Code::FailedPrecondition));
+    // Given that the time of one has passed, and ten minutes more.
+    cluster
+        .roster
+        .write("/idgen/workers/500", &record(1_704_067_200_000), Version(0))
+        .await
+        .expect("it is there");
+    eventually("it has that one", || node.duty() == "active, worker number 500").await;
+    assert!(node.is_ready());
 }
 
 #[tokio::test(flavor = "multi_thread")]

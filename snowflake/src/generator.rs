@@ -62,18 +62,7 @@ impl Generator {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::layout::{SEQUENCE_BITS, WORKER_MAX};
-
-    const HOUR_MS: i64 = 3_600_000;
-    /// Two years after the epoch.
-    const NOW_MS: i64 = 63_072_000_000;
-
-    fn ids(runs: &[Run]) -> impl Iterator<Item = u64> {
-        runs.iter().flat_map(|run| run.first..run.first + u64::from(run.count))
-    }
 
     #[test]
     fn a_full_millisecond_runs_over_into_the_next() {
@@ -103,34 +92,5 @@ mod tests {
             Err(Exhausted),
             "the epoch's end"
         );
-    }
-
-    proptest! {
-        #[test]
-        fn ids_grow_whatever_the_clock_does(
-            worker in 0..=WORKER_MAX,
-            floor in 0..=NOW_MS as u64,
-            steps in prop::collection::vec((-HOUR_MS..=HOUR_MS, 1_u32..=65_536, 0_u64..5_000), 1..60),
-        ) {
-            let mut generator = Generator::new(worker, floor);
-            let mut clock = NOW_MS;
-            let mut last = None;
-            for (step, count, reserve) in steps {
-                clock = (clock + step).max(0);
-                let now = clock as u64;
-                let until = now.max(generator.untouched_ms()) + reserve;
-                let Ok(runs) = generator.cut(count, now, until) else { continue };
-                prop_assert_eq!(runs.iter().map(|run| run.count).sum::<u32>(), count);
-                for id in ids(&runs) {
-                    prop_assert!(last < Some(id), "{last:?} then {id}");
-                    last = Some(id);
-                    prop_assert!(id >> 63 == 0);
-                    prop_assert_eq!((id >> SEQUENCE_BITS) & u64::from(WORKER_MAX), u64::from(worker));
-                    let time = id >> 22;
-                    prop_assert!(time >= now && time >= floor && time < until);
-                }
-                prop_assert!(generator.untouched_ms() <= until);
-            }
-        }
     }
 }

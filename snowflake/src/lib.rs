@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `layout.rs` | what the bits of an id mean, and until when they suffice |
-//! | `generator.rs` | [`Generator`]: cuts runs of ids; no clock, no I/O |
+//! | `generator.rs` | [`Generator`]: cuts runs of ids; no clock, no I/O. `tests/generator.rs` attacks it |
 //! | `clock.rs` | [`Clock`]: wall and boot time; [`ManualClock`] and [`MovedClock`] for tests |
 //! | `worker/` | [`WorkerLease`]: a worker number of one's own, held through the roster |
 //!

@@ -92,6 +92,7 @@ impl Worker {
             for id in [run.first, last] {
                 let time_ms = id >> (layout::WORKER_BITS + layout::SEQUENCE_BITS);
                 prop_assert!(time_ms < self.reserved_ms, "{id} is above the reserved time");
+                prop_assert!(time_ms >= self.now_ms(), "{id} is older than the clock");
                 let worker = id >> layout::SEQUENCE_BITS & u64::from(layout::WORKER_MAX);
                 prop_assert_eq!(worker, u64::from(self.number));
             }
@@ -119,7 +120,14 @@ impl Seen {
     }
 }
 
+/// Nothing is kept of a failure: what is printed repeats it.
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn ids_grow_are_unique_and_stay_below_what_is_reserved(
         numbers in prop::collection::btree_set(0..=layout::WORKER_MAX, WORKERS),

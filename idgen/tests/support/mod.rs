@@ -80,9 +80,14 @@ impl Cluster {
         Node::start(&self.cluster, id, Mode::Strict).await
     }
 
-    /// Starts one of several active nodes, and returns when it is one.
+    /// Starts one of several nodes, and returns when it takes part.
+    pub(crate) async fn several(&self, id: &str) -> Node {
+        Node::start(&self.cluster, id, Mode::Multi).await
+    }
+
+    /// Starts one of several nodes, and returns when it is active.
     pub(crate) async fn active(&self, id: &str) -> Node {
-        let node = Node::start(&self.cluster, id, Mode::Multi).await;
+        let node = self.several(id).await;
         eventually(&format!("{id} is active"), || node.is_active()).await;
         node
     }

@@ -17,7 +17,7 @@ use super::{
 /// do not write in step.
 const RENEW: Duration = Duration::from_secs(60);
 
-/// How many numbers one try looks at: one read each.
+/// How many numbers one try looks at: one read each. Until all were looked at, tries follow one another after the first pause.
 const LOOKS: u16 = 64;
 
 /// Between two tries, at first and at most, with jitter.
@@ -50,6 +50,8 @@ pub struct Keeper {
     unclear: Option<Unclear>,
     /// How many numbers in a row were taken by others.
     taken: u16,
+    /// How many of this round were looked at; all of them are a round.
+    looked: u16,
 }
 
 struct Held {
@@ -85,7 +87,7 @@ impl Keeper {
     pub(super) fn new(roster: Arc<dyn Roster>, holder: Holder, lease: WorkerLease) -> Self {
         let numbers = Numbers::of(holder.role, &holder.node.id);
         let health = roster.health();
-        Self { roster, health, holder, lease, numbers, held: None, unclear: None, taken: 0 }
+        Self { roster, health, holder, lease, numbers, held: None, unclear: None, taken: 0, looked: 0 }
     }
 
     /// Keeps a number until `stop`, then gives it back: nothing is cut afterwards.
@@ -105,7 +107,11 @@ impl Keeper {
                     let quarter = Duration::from_millis(self.lease.ahead.hold_ms / 4);
                     RENEW.min(quarter).mul_f64(rand::random_range(0.8..=1.0))
                 }
+                Err(Trouble::NoneFree(_) | Trouble::AllTaken(_)) if self.looked < self.numbers.count() => {
+                    FIRST_PAUSE
+                }
                 Err(trouble) => {
+                    self.looked = 0;
                     let number = self.lease.number();
                     tracing::warn!(%trouble, number, "no worker number could be taken or renewed");
                     pauses.next().unwrap_or(LONGEST_PAUSE)
@@ -166,6 +172,7 @@ impl Keeper {
             let Some((floor_ms, version)) = self.free(found) else {
                 self.unclear = None;
                 self.taken = self.taken.saturating_add(1);
+                self.looked = self.looked.saturating_add(1);
                 continue;
             };
             let until_ms = self.lease.ahead.until_ms(self.lease.now_ms(), floor_ms);
@@ -174,7 +181,7 @@ impl Keeper {
             match self.put(number, &record, version).await {
                 Ok(version) => {
                     self.unclear = None;
-                    self.taken = 0;
+                    (self.taken, self.looked) = (0, 0);
                     self.held = Some(Held { number, version: Some(version) });
                     self.lease.open(number, floor_ms, until_ms);
                     tracing::info!(number, "holds a worker number, to cut ids of its own");
