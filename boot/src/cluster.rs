@@ -26,6 +26,9 @@ pub struct Cluster {
     pub roster: Arc<dyn Roster>,
     /// Hints from spear to spear.
     pub relay: Arc<dyn Relay>,
+    /// The Kafka of `[kafka]`, whatever relays.
+    #[cfg(feature = "kafka")]
+    pub kafka: relay::KafkaOptions,
     /// What is kept.
     pub store: Arc<dyn Store>,
     /// What nodes show one another over gRPC.
@@ -110,6 +113,8 @@ impl Cluster {
         let cluster = Self {
             roster: Arc::new(EmbeddedRoster::open(&data_dir).await?),
             relay: relays::open(shared)?,
+            #[cfg(feature = "kafka")]
+            kafka: servers::kafka(&shared.kafka),
             store: Arc::new(store),
             secret,
             embedded: true,
@@ -138,6 +143,8 @@ impl Cluster {
         let cluster = Self {
             roster: Arc::new(ZooKeeperRoster::open(servers::zookeeper(&shared.zookeeper))?),
             relay: relays::open(shared)?,
+            #[cfg(feature = "kafka")]
+            kafka: servers::kafka(&shared.kafka),
             store: Arc::new(RedisStore::open(servers::redis_store(&shared.redis))?),
             secret: shared.cluster.secret.clone(),
             embedded: false,

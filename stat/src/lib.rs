@@ -14,10 +14,12 @@
 //! | `retention/` | trims what is old or too much, where this node is elected for it |
 //! | `outbox/` | work that is shared among the stat nodes: what waits in the store's outboxes |
 //! | `webhooks/` | tells a back end what happens |
+//! | `export/` | sends every stored message to a topic |
 //! | `own_report.rs` | this node's report about itself |
 //! | `http/` | the business API |
 
 mod api_key;
+mod export;
 mod history;
 mod http;
 mod intake;
@@ -54,6 +56,7 @@ use crate::{
 };
 
 pub use api_key::{ApiKey, Scope};
+pub use export::{ExportKind, ExportSettings, ExportSettingsError};
 pub use settings::{Limits, Settings, SettingsError};
 pub use webhooks::{WebhookEvent, WebhookSettings, WebhookSettingsError};
 
@@ -111,13 +114,23 @@ pub async fn run(
         node.labels(),
     );
     boot::spawn(trimmer.run(stop.clone()));
-    webhooks::start(&settings.webhooks, &node, cluster.roster.clone(), cluster.store.clone(), stop.clone())?;
+    let told = webhooks::start(
+        &settings.webhooks,
+        &node,
+        cluster.roster.clone(),
+        cluster.store.clone(),
+        stop.clone(),
+    )?;
+    let exported = export::start(&settings.export, &node, &cluster, stop.clone())?;
+    let backlogs = [("webhooks", told), ("export", exported)];
+    let backlogs = backlogs.into_iter().filter_map(|(consumer, lag)| Some((consumer, lag?))).collect();
     boot::spawn(own_report::report(
         record.clone(),
         cluster.store.clone(),
         intake.clone(),
         api.clone(),
         stored,
+        backlogs,
         observed,
         stop,
     ));

@@ -12,6 +12,7 @@ use crate::{
     http::Api,
     intake::Intake,
     observed::Observed,
+    outbox::Lag,
     retention::{Findings, Stored},
 };
 
@@ -22,6 +23,7 @@ pub(crate) async fn report(
     intake: Intake,
     api: Api,
     stored: Stored,
+    backlogs: Vec<(&'static str, Lag)>,
     observed: Observed,
     stop: CancellationToken,
 ) {
@@ -40,12 +42,16 @@ pub(crate) async fn report(
             ("nodes", observed.snapshot().nodes().count() as f64),
         ];
         let counters = counters.into_iter().chain(stored.findings().into_iter().flat_map(of_store));
+        let backlogs = backlogs.iter().flat_map(|(consumer, lag)| {
+            let (entries, ms) = lag.read();
+            [(format!("{consumer}_waiting"), entries as f64), (format!("{consumer}_waiting_ms"), ms as f64)]
+        });
         let report = Report {
             role: record.role,
             node: record.id.to_string(),
             incarnation: record.incarnation,
             reported_at: now_ms(),
-            counters: counters.map(|(name, value)| (name.to_owned(), value)).collect(),
+            counters: counters.map(|(name, value)| (name.to_owned(), value)).chain(backlogs).collect(),
         };
         if let Err(error) = store.put_report(report).await {
             tracing::debug!(%error, "this node's own report was not kept");

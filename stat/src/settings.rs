@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     api_key::{self, ApiKey, KEY_MIN_BYTES},
+    export::{ExportSettings, ExportSettingsError},
     webhooks::{WebhookSettings, WebhookSettingsError},
 };
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub conversation: conversation::Limits,
     /// Which back end is told what happens.
     pub webhooks: WebhookSettings,
+    /// Where every stored message is sent.
+    pub export: ExportSettings,
 }
 
 /// Bounds of what one request, and all of them, may cost.
@@ -97,6 +100,9 @@ pub enum SettingsError {
     /// Webhooks cannot be told like this.
     #[error("stat.webhooks.{0}")]
     Webhooks(#[from] WebhookSettingsError),
+    /// Messages cannot be exported like this.
+    #[error("stat.export.{0}")]
+    Export(#[from] ExportSettingsError),
     /// A number is out of its range.
     #[error("stat.{key}: expected {expected}, got {got}")]
     Range {
@@ -135,6 +141,7 @@ impl Settings {
         }
         conversation.check()?;
         self.webhooks.check()?;
+        self.export.check()?;
         if limits.request_timeout_ms <= conversation.send_timeout_ms {
             return Err(SettingsError::TooSmall {
                 key: "limits.request_timeout_ms",
@@ -194,6 +201,7 @@ pub(crate) mod tests {
             },
             conversation: conversation::Limits::default(),
             webhooks: WebhookSettings::off(),
+            export: ExportSettings::off(),
         }
     }
 
@@ -208,6 +216,7 @@ pub(crate) mod tests {
             assert_eq!(settings.http_port, port);
             assert_eq!(settings.conversation, conversation::Limits::default());
             assert_eq!(format!("{:?}", settings.webhooks), format!("{:?}", WebhookSettings::off()));
+            assert_eq!(format!("{:?}", settings.export), format!("{:?}", ExportSettings::off()));
         }
     }
 

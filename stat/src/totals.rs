@@ -22,6 +22,19 @@ pub(crate) struct Totals {
     pub deliveries_per_second: f64,
     pub latency_ms: Latency,
     pub store: Option<StoreTotals>,
+    /// What waits for the back end of the webhooks; `null` while none is set.
+    pub webhooks: Option<Backlog>,
+    /// What waits to be exported; `null` while it is nowhere.
+    pub export: Option<Backlog>,
+}
+
+/// What waits in the outboxes for somebody, as the stat nodes say that hand it over.
+#[derive(Debug, Default, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Backlog {
+    /// Entries.
+    pub waiting: u64,
+    /// How long ago the oldest message was sent that is being handed over, in milliseconds; 0: none is.
+    pub waiting_ms: u64,
 }
 
 /// What is stored, as the stat node says that trims; all of it `null` while none does, or where its store does not answer.
@@ -76,19 +89,36 @@ pub(crate) fn totals(snapshot: &Snapshot, reports: &[Report], history: &History)
     }
     totals.latency_ms.p50 = weighted_mean(&medians);
     totals.store = store_totals(snapshot, reports, history);
+    totals.webhooks = backlog(snapshot, reports, "webhooks");
+    totals.export = backlog(snapshot, reports, "export");
     totals
 }
 
-fn store_totals(snapshot: &Snapshot, reports: &[Report], history: &History) -> Option<StoreTotals> {
-    let counter = |report: &Report, name| {
-        report.counters.get(name).copied().filter(|value: &f64| value.is_finite() && *value >= 0.0)
-    };
-    let (report, bytes) = reports
-        .iter()
-        .filter(|report| {
-            report.role == Role::Stat
-                && snapshot.incarnation(Role::Stat, &report.node) == Some(report.incarnation)
+/// What live stat nodes reported last.
+fn of_stat<'a>(snapshot: &Snapshot, reports: &'a [Report]) -> impl Iterator<Item = &'a Report> {
+    reports.iter().filter(|report| {
+        report.role == Role::Stat
+            && snapshot.incarnation(Role::Stat, &report.node) == Some(report.incarnation)
+    })
+}
+
+fn counter(report: &Report, name: &str) -> Option<f64> {
+    report.counters.get(name).copied().filter(|value| value.is_finite() && *value >= 0.0)
+}
+
+fn backlog(snapshot: &Snapshot, reports: &[Report], consumer: &str) -> Option<Backlog> {
+    let (waiting, waiting_ms) = (format!("{consumer}_waiting"), format!("{consumer}_waiting_ms"));
+    of_stat(snapshot, reports)
+        .filter_map(|report| Some((counter(report, &waiting)?, counter(report, &waiting_ms)?)))
+        .map(|(entries, ms)| Backlog { waiting: entries as u64, waiting_ms: ms as u64 })
+        .reduce(|one, other| Backlog {
+            waiting: one.waiting + other.waiting,
+            waiting_ms: one.waiting_ms.max(other.waiting_ms),
         })
+}
+
+fn store_totals(snapshot: &Snapshot, reports: &[Report], history: &History) -> Option<StoreTotals> {
+    let (report, bytes) = of_stat(snapshot, reports)
         .filter_map(|report| Some((report, counter(report, "store_bytes")?)))
         // Where one has just taken over from the other.
         .max_by_key(|(report, _)| report.reported_at)?;

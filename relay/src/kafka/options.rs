@@ -111,8 +111,8 @@ impl Default for KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// What every client is told.
-    fn client(&self) -> ClientConfig {
+    /// What every client of librdkafka is told, for whoever needs one for something else.
+    pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", self.servers.join(","))
@@ -139,11 +139,6 @@ impl KafkaOptions {
                 .set("sasl.password", &self.password);
         }
         config
-    }
-
-    /// For a client that makes topics.
-    pub(super) fn admin(&self) -> ClientConfig {
-        self.client()
     }
 
     /// For the producer. A topic that is unknown fails at once: nobody subscribes to it.

@@ -268,7 +268,7 @@ async fn end(consumer: &Arc<Consumer>, topic: &Arc<str>, timeout: Duration) -> R
 }
 
 async fn make(options: &KafkaOptions, topic: &str) -> Result<(), RelayError> {
-    let config = options.admin();
+    let config = options.client();
     let admin = blocking(move || config.create::<AdminClient<DefaultClientContext>>()).await?;
     let (retention, largest) =
         (options.retention.as_millis().to_string(), (HINT_BYTES_MAX + 65_536).to_string());

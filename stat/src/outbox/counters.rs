@@ -20,12 +20,12 @@ pub(crate) struct Counters {
     entries: Gauge,
     seconds: Gauge,
     shares: Gauge,
-    of: Arc<Mutex<BTreeMap<u16, Lag>>>,
+    of: Arc<Mutex<BTreeMap<u16, OfOne>>>,
 }
 
 /// Of a share: entries that wait, and when the oldest message that is being handed over was sent.
 #[derive(Default)]
-struct Lag {
+struct OfOne {
     entries: u64,
     oldest: Option<i64>,
     /// Entries that are missing before the first one that waits.
@@ -71,13 +71,13 @@ impl Counters {
     pub(crate) fn waiting(&self, share: u16, entries: u64, dropped: u64) -> u64 {
         let mut new = 0;
         self.change(|of| {
-            let lag = of.entry(share).or_default();
-            lag.entries = entries;
+            let one = of.entry(share).or_default();
+            one.entries = entries;
             if entries == 0 {
-                lag.oldest = None;
+                one.oldest = None;
             }
-            new = dropped.saturating_sub(lag.dropped);
-            lag.dropped = dropped;
+            new = dropped.saturating_sub(one.dropped);
+            one.dropped = dropped;
         });
         self.dropped.increment(new);
         new
@@ -104,13 +104,31 @@ impl Counters {
         self.given_up.increment(events as u64);
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<u16, Lag>)) {
+    /// What is read of it by others than the metrics.
+    pub(crate) fn lag(&self) -> Lag {
+        Lag(self.of.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<u16, OfOne>)) {
         let mut of = self.of.lock();
         change(&mut of);
-        self.entries.set(of.values().map(|lag| lag.entries).sum::<u64>() as f64);
-        let oldest = of.values().filter_map(|lag| lag.oldest).min();
+        self.entries.set(of.values().map(|one| one.entries).sum::<u64>() as f64);
+        let oldest = of.values().filter_map(|one| one.oldest).min();
         self.seconds.set(oldest.map_or(0.0, |at| (now_ms() - at).max(0) as f64 / 1_000.0));
         self.shares.set(of.len() as f64);
+    }
+}
+
+/// How much waits for a consumer in the shares that this node holds.
+#[derive(Clone)]
+pub(crate) struct Lag(Arc<Mutex<BTreeMap<u16, OfOne>>>);
+
+impl Lag {
+    /// Entries, and for how long the oldest message that is being handed over has waited, in milliseconds.
+    pub(crate) fn read(&self) -> (u64, i64) {
+        let of = self.0.lock();
+        let oldest = of.values().filter_map(|one| one.oldest).min();
+        (of.values().map(|one| one.entries).sum(), oldest.map_or(0, |at| (now_ms() - at).max(0)))
     }
 }
 

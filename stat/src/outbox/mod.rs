@@ -22,7 +22,7 @@ mod reader;
 mod share;
 mod sink;
 
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Counters, Lag};
 pub(crate) use delivery::{Delivery, Pace, forget};
 pub(crate) use outage::Outage;
 pub(crate) use reader::What;

@@ -24,7 +24,7 @@ use wire::time::now_ms;
 
 pub use self::settings::{WebhookEvent, WebhookSettings, WebhookSettingsError};
 use self::{endpoint::Endpoint, event::WrittenEvent};
-use crate::outbox::{self, Counters, Delivered, Delivery, Pace, Sink, What};
+use crate::outbox::{self, Counters, Delivered, Delivery, Lag, Pace, Sink, What};
 
 /// The consumer's name in the store. Never to be changed: what waits would be left behind.
 const NAME: &str = "webhooks";
@@ -35,7 +35,7 @@ struct Webhooks {
     endpoint: Endpoint,
 }
 
-/// Takes part in telling the back end until `stop`. Where none is set, does nothing, or lets what waits be forgotten.
+/// Takes part in telling the back end until `stop`, and answers how much waits. Where none is set, does nothing, or lets what waits be forgotten.
 ///
 /// # Errors
 /// Settings that cannot be used.
@@ -45,12 +45,12 @@ pub(crate) fn start(
     roster: Arc<dyn Roster>,
     store: Arc<dyn Store>,
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Lag>> {
     if settings.url.is_empty() {
         if settings.forget {
             boot::spawn(outbox::forget(NAME, store, stop));
         }
-        return Ok(());
+        return Ok(None);
     }
     let consumer = Consumer {
         name: NAME.into(),
@@ -67,9 +67,10 @@ pub(crate) fn start(
     let endpoint = Endpoint::new(settings, counters.clone())?;
     tracing::info!(url = endpoint.name(), events = ?settings.events, "webhooks are on");
     let webhooks = Webhooks { settings: settings.clone(), endpoint };
+    let lag = counters.lag();
     let delivery = Delivery::new(consumer, pace, webhooks, counters, &*roster, store);
     delivery.start(node.id.clone(), roster, stop);
-    Ok(())
+    Ok(Some(lag))
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ use reqwest::{Client, Method};
 use roster::Registration;
 use rpc::ShowSecret;
 use serde_json::{Value, json};
-use stat::{ApiKey, Limits, Scope, Settings, WebhookSettings};
+use stat::{ApiKey, ExportSettings, Limits, Scope, Settings, WebhookSettings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -177,6 +177,7 @@ impl StatNode {
             },
             conversation: conversation::Limits::default(),
             webhooks: WebhookSettings::off(),
+            export: ExportSettings::off(),
         };
         let node = NodeContext::for_test(Role::Stat, id);
         let (shutdown, requested) = Shutdown::new(Duration::from_secs(5));

@@ -36,5 +36,7 @@ it("readTotals leaves out what is missing", () => {
     groups: null,
     latencyP50Ms: null,
     latencyP99Ms: 4,
+    exported: null,
   });
+  expect(readTotals({ export: { waiting: 7, waiting_ms: 40 } }).exported).toEqual({ waiting: 7, waitingMs: 40 });
 });

@@ -20,6 +20,13 @@ export interface ClusterNode {
   counters: Record<string, number>;
 }
 
+/** What waits in the store for a back end, or for an export. */
+export interface Backlog {
+  waiting: number;
+  /** How old the oldest message is that is being handed over; 0: none is. */
+  waitingMs: number;
+}
+
 export interface Totals {
   usersOnline: number | null;
   connections: number | null;
@@ -29,6 +36,8 @@ export interface Totals {
   deliveriesPerSecond: number | null;
   latencyP50Ms: number | null;
   latencyP99Ms: number | null;
+  webhooks: Backlog | null;
+  exported: Backlog | null;
 }
 
 /** The order of the roles on the page: from what clients meet inwards. */
@@ -77,6 +86,12 @@ export function readNodes(answer: unknown): ClusterNode[] {
   return nodes.sort((a, b) => place(a.role) - place(b.role) || order.compare(a.id, b.id));
 }
 
+/** What waits in the store for somebody; `null` where nobody is to be given anything. */
+function readBacklog(value: unknown): Backlog | null {
+  if (!isRecord(value)) return null;
+  return { waiting: number(value.waiting) ?? 0, waitingMs: number(value.waiting_ms) ?? 0 };
+}
+
 export function readTotals(answer: unknown): Totals {
   const fields = isRecord(answer) ? answer : {};
   const latency = isRecord(fields.latency_ms) ? fields.latency_ms : {};
@@ -89,5 +104,7 @@ export function readTotals(answer: unknown): Totals {
     deliveriesPerSecond: number(fields.deliveries_per_second),
     latencyP50Ms: number(latency.p50),
     latencyP99Ms: number(latency.p99),
+    webhooks: readBacklog(fields.webhooks),
+    exported: readBacklog(fields.export),
   };
 }
