@@ -11,6 +11,10 @@ use redis_support::{Watched, until};
 use relay::{RedisRelay, Relay as _};
 use servers::{Redis, RedisCluster, Replicated};
 use support::publication;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 const PREFIX: &str = "phalanx:relay:";
 const CHANNEL: &str = "phalanx:relay:spear-1";
@@ -67,6 +71,46 @@ async fn a_server_that_is_frozen() {
     watched.flows().await;
     until("the connection from before is closed", || async { subscribers(&server, "NUMSUB").await == "1" })
         .await;
+}
+
+/// The server lives, and so does the connection, as far as both ends know; but nothing comes through.
+#[tokio::test]
+async fn a_way_that_has_gone_silent() {
+    const FOUND_WITHIN: Duration = Duration::from_secs(3);
+    let server = Redis::start().await;
+    let (way, silence) = forwarder(server.address()).await;
+    // With the times that a node has.
+    let options = RedisOptions { servers: vec![way], ..RedisOptions::default() };
+    let receiver = RedisRelay::new(options, PREFIX).expect("options that fit together");
+    let mut watched = Watched::begin(&receiver, &single(&server)).await;
+    let began = Instant::now();
+    silence.send_replace(());
+    watched.is_back().await;
+    watched.flows().await;
+    assert!(began.elapsed() < FOUND_WITHIN, "{:?}", began.elapsed());
+}
+
+/// A way to a server, and what makes every connection that is on it by then silent for ever; neither end is told.
+async fn forwarder(to: String) -> (String, watch::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it has one").to_string();
+    let silence = watch::Sender::new(());
+    let silences = silence.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.expect("somebody connects");
+            let mut far = TcpStream::connect(&to).await.expect("the server lives");
+            let mut silent = silences.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    // Both stay open.
+                    _ = silent.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, silence)
 }
 
 #[tokio::test]

@@ -10,9 +10,11 @@ use tokio::time;
 
 use super::{inbox::Inbox, sharded};
 
-/// Between two looks whether the server still answers: one that is frozen, or cut off, closes no connection. With the
-/// time that an answer may take, that is how long a subscription may look fine and not be.
+/// Between two looks whether the server still answers: one that is frozen, or cut off, closes no connection.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long such an answer may take, where `response_timeout` is not less: with [`HEARTBEAT`] that is how long a subscription may look
+/// fine and not be, and leaves a second of three to subscribe again.
+const BEAT_WITHIN: Duration = Duration::from_secs(1);
 
 /// One subscription's side towards Redis.
 #[derive(Debug)]
@@ -113,12 +115,13 @@ impl Subscriber {
     /// Whether the server answers, and is still the one that has the channel.
     async fn beat(&self, connection: &Connection) -> Result<(), String> {
         let said = |error: LinkError| error.to_string();
+        let within = self.within().min(BEAT_WITHIN);
         if self.link.options().mode == Mode::Sentinel {
-            if !connection.is_primary(self.within()).await.map_err(said)? {
+            if !connection.is_primary(within).await.map_err(said)? {
                 return Err("the server has become a replica".into());
             }
         } else {
-            connection.ask(&cmd("PING"), self.within()).await.map_err(said)?;
+            connection.ask(&cmd("PING"), within).await.map_err(said)?;
         }
         // Looked up only where publishing met another server; where nobody knows, this one will do.
         match self.link.owner(&self.channel).await {
