@@ -84,7 +84,7 @@ port $port
 bind $bind
 dir $directory
 sentinel monitor mymaster ${3:-127.0.0.1} $1 $2
-sentinel down-after-milliseconds mymaster 1000
+sentinel down-after-milliseconds mymaster 2000
 sentinel failover-timeout mymaster 3000
 CONFIG
   run redis-sentinel "$directory/sentinel.conf"

@@ -37,6 +37,7 @@ pub(crate) fn redis(settings: &RedisSettings) -> redis_link::RedisOptions {
         },
         servers: settings.servers.clone(),
         primary_name: settings.primary_name.clone(),
+        lease: settings.sentinel_lease,
         user: settings.user.clone(),
         password: settings.password.expose().to_owned(),
         database: settings.database,

@@ -75,7 +75,8 @@ impl Link {
     ///
     /// A caller that stops waiting before that leaves it open what was done, as with [`LinkError::Unavailable`].
     ///
-    /// With `wait`, each server's part ends with `WAIT` on the connection that did it.
+    /// With `wait`, each server's part ends with `WAIT` on the connection that did it, and with Sentinel it counts only where
+    /// nobody can have replaced the server by then.
     ///
     /// # Errors
     /// [`LinkError::Unavailable`], [`LinkError::Full`], [`LinkError::Refused`], [`LinkError::NotReplicated`]. In each case some of the
@@ -212,7 +213,11 @@ impl Inner {
         wait: Option<Wait>,
         deadline: Instant,
     ) -> Outcome {
+        let lent_by = server.address();
         let sent = async {
+            if wait.is_some() {
+                self.topology.prepare();
+            }
             let lent = server.connection(wait.is_some(), deadline, &self.topology).await?;
             self.round_trips.fetch_add(1, Ordering::Relaxed);
             let sent = match batch::send(&lent.connection, part, wait, deadline).await {
@@ -223,7 +228,12 @@ impl Inner {
                 Ok(_) => lent.give_back(),
                 Err(_) => lent.give_up(),
             }
-            sent
+            let mut outcome = sent?;
+            if wait.is_some() && outcome.error.is_none() {
+                let counts = self.topology.counts(lent_by, deadline).await;
+                counts.unwrap_or_else(|error| outcome.fail(error));
+            }
+            Ok(outcome)
         };
         let outcome = sent.await.unwrap_or_else(|error| Outcome { error: Some(error), ..Outcome::default() });
         // A primary that was replaced notices late, or only by what its replicas do not confirm.

@@ -24,6 +24,9 @@ pub struct RedisOptions {
     pub servers: Vec<String>,
     /// What the sentinels call the primary; used in [`Mode::Sentinel`] only.
     pub primary_name: String,
+    /// Whether what replicas have confirmed counts only while the sentinels are known not to replace the primary; used in
+    /// [`Mode::Sentinel`] only.
+    pub lease: bool,
     /// The user to log in as; empty: Redis's default user. Sentinels are asked without logging in.
     pub user: String,
     /// Empty: no logging in.
@@ -45,6 +48,7 @@ impl Default for RedisOptions {
             mode: Mode::Single,
             servers: vec!["127.0.0.1:6379".into()],
             primary_name: "mymaster".into(),
+            lease: true,
             user: String::new(),
             password: String::new(),
             database: 0,
@@ -61,6 +65,7 @@ impl fmt::Debug for RedisOptions {
             .field("mode", &self.mode)
             .field("servers", &self.servers)
             .field("primary_name", &self.primary_name)
+            .field("lease", &self.lease)
             .field("user", &self.user)
             .field("database", &self.database)
             .field("connect_timeout", &self.connect_timeout)

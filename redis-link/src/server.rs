@@ -61,6 +61,11 @@ impl Server {
         }
     }
 
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
     /// A connection to the server, by the deadline.
     pub(crate) async fn connection<'a>(
         self: &'a Arc<Self>,

@@ -208,3 +208,92 @@ async fn a_server_that_started_again_is_another_one() {
     assert_ne!(store.generation().await.expect("the store works"), generation);
     assert_eq!(append(&store, to_user("a", "b")).await.message.seq, 2);
 }
+
+/// Lets the first replica alone be promoted, and keeps the second one with the primary that it has, whatever sentinels say.
+async fn keep_the_second_replica(servers: &Replicated) {
+    let second = &servers.replicas[1];
+    assert_eq!(second.command(&["CONFIG", "SET", "replica-priority", "0"]).await.trim(), "OK");
+    let denied = second.command(&["ACL", "SETUSER", "default", "-slaveof", "-replicaof"]).await;
+    assert_eq!(denied.trim(), "OK");
+    until("the sentinels know whom to promote", async || {
+        for sentinel in &servers.sentinels {
+            let known = sentinel.command(&["SENTINEL", "REPLICAS", servers.primary_name()]).await;
+            let words: Vec<_> = known.split_ascii_whitespace().collect();
+            if !words.windows(2).any(|pair| *pair == ["slave-priority", "0"]) {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+}
+
+/// What the lease is there for: two primaries take writes, and a replica that was not told yet confirms those of the former one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_comes_back_while_it_is_replaced_acknowledges_nothing() {
+    let servers = Replicated::start().await;
+    require_replicas(&servers, "1").await;
+    let careful = sentinel(&servers, 1);
+    let without = redis_link::RedisOptions { lease: false, ..careful.link.clone() };
+    let hasty = open(&RedisOptions { link: without, ..careful.clone() });
+    let careful = open(&careful);
+    append(&hasty, to_user("a", "b")).await;
+    append(&careful, to_user("c", "d")).await;
+
+    keep_the_second_replica(&servers).await;
+    servers.primary.freeze();
+    let promoted = &servers.replicas[0];
+    until("a replica is promoted", async || promoted.command(&["ROLE"]).await.starts_with("master")).await;
+    servers.primary.thaw();
+    let lost = append(&hasty, to_user("a", "b")).await.message;
+    assert_eq!(lost.seq, 2, "the replica that was not promoted has confirmed it");
+    let doubtful = to_user("c", "d");
+    assert!(is_unavailable(&careful.append(vec![doubtful.clone()]).await));
+    assert!(is_unavailable(&careful.heads(vec![direct("a", "b")]).await), "nor does anybody see it");
+
+    until("the other one takes over", async || careful.append(vec![doubtful.clone()]).await.is_ok()).await;
+    assert_eq!(seqs(&read_all(&careful, &direct("a", "b")).await), [1], "it is lost");
+    assert_eq!(seqs(&read_all(&careful, &direct("c", "d")).await), [1, 2]);
+}
+
+/// Frozen for about as long as the sentinels take, so that it comes back before, while and after it is replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_frozen_for_a_while_takes_nothing_acknowledged_with_it() {
+    const ROUNDS: u64 = 3;
+    let rounds = std::env::var("PHALANX_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    for round in 0..rounds.unwrap_or(ROUNDS) {
+        let servers = Replicated::start().await;
+        require_replicas(&servers, "1").await;
+        let options = sentinel(&servers, 1);
+        let stores = [Arc::new(open(&options)), Arc::new(open(&options))];
+        let load = Load::start(&stores).await;
+        load.acknowledges(500).await;
+        servers.primary.freeze();
+        let frozen_ms = 2_000 + (round * 1_370) % 4_000;
+        tokio::time::sleep(Duration::from_millis(frozen_ms)).await;
+        servers.primary.thaw();
+        load.acknowledges(2_000).await;
+        println!("frozen for {frozen_ms} ms");
+        load.assert_nothing_lost(&stores[0]).await;
+    }
+}
+
+/// As `docs/deployment.md` has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_that_is_ordered_loses_nothing_where_writes_are_paused_first() {
+    let servers = Replicated::start().await;
+    require_replicas(&servers, "1").await;
+    let options = sentinel(&servers, 1);
+    let stores = [Arc::new(open(&options)), Arc::new(open(&options))];
+    let load = Load::start(&stores).await;
+    load.acknowledges(500).await;
+    assert_eq!(servers.primary.command(&["CLIENT", "PAUSE", "30000", "WRITE"]).await.trim(), "OK");
+    // What was written before reaches the replicas.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = servers.sentinels[0].command(&["SENTINEL", "FAILOVER", servers.primary_name()]).await;
+    assert_eq!(asked.trim(), "OK");
+    load.acknowledges(1_000).await;
+    until("the former one follows", async || servers.primary.command(&["ROLE"]).await.starts_with("slave"))
+        .await;
+    load.assert_nothing_lost(&stores[0]).await;
+}

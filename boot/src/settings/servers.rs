@@ -32,6 +32,8 @@ pub struct RedisSettings {
     pub servers: Vec<String>,
     /// How the Sentinels call the primary.
     pub primary_name: String,
+    /// Whether a message is acknowledged only while the Sentinels are known not to replace the primary.
+    pub sentinel_lease: bool,
     /// The user; empty: the default one.
     pub user: String,
     /// The password; empty: none.

@@ -61,6 +61,7 @@ const CLUSTER: &str = r#"
     mode = "single"
     servers = ["127.0.0.1:6379"]
     primary_name = "mymaster"
+    sentinel_lease = true
     user = ""
     password = ""
     database = 0
