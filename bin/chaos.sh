@@ -14,7 +14,7 @@ devices come back, and the checker judges what was recorded: nothing acknowledge
   --seed S          repeats what is drawn, not when it comes; printed where it is not given
   --faults N        so many faults, 100 where neither this nor --minutes is given
   --minutes M       at most so long
-  --only KIND,...   only faults of these kinds; what is known to break a promise is drawn only where it is named here
+  --only KIND,...   only faults of these kinds
   --without KIND,...
   --strict          with on_zookeeper_loss = "stop": ids are to be in the order of the calls, too
   --set NAME=VALUE  a setting of the cluster, as an environment variable: --set PHALANX__REDIS__WAIT_REPLICAS=0 is to be refuted

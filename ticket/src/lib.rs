@@ -80,7 +80,7 @@ pub fn router(
 ) -> anyhow::Result<Router> {
     let dev_key = cluster.token_key.as_ref().filter(|_| cluster.embedded);
     let tokens = TokenChecker::new(&cluster.jwt, dev_key)?;
-    let condition = node.readiness.condition("spears", "reading who is there");
+    let condition = node.readiness.condition("spears", "waiting for the roster");
     let (heard, loads) = watch::channel(None);
     let client = LoadClient::new(&*cluster.roster, &rpc::Secret::new(cluster.secret.expose()));
     boot::spawn(client.run(stop.clone(), move |told| {

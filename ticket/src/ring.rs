@@ -20,10 +20,10 @@ const POINTS_PER_WEIGHT: u32 = 160;
 pub(crate) struct Ring {
     nodes: Vec<Arc<NodeRecord>>,
     /// Finds the first point at or after a hash.
-    points: HashRing<Point>,
+    points: Arc<HashRing<Point>>,
     /// The node of each point, in the order of the circle. `hashring` finds one point; its walk to the next ones would
     /// copy the whole ring for each request.
-    order: Vec<u32>,
+    order: Arc<[u32]>,
 }
 
 /// One of the places of a node on the circle. Only `id` and `number` are hashed, so `position` can be filled in later.
@@ -61,8 +61,22 @@ impl Ring {
         let sorted: Vec<Point> = ring_of(points(&nodes)).into_iter().collect();
         let order = sorted.iter().map(|point| point.node).collect();
         let placed = sorted.into_iter().enumerate().map(|(position, point)| Point { position, ..point });
-        let points = ring_of(placed.collect());
+        let points = Arc::new(ring_of(placed.collect()));
         Self { nodes, points, order }
+    }
+
+    /// The same circle with newer records of the same nodes: of another start, with another address. `None`: these are other nodes,
+    /// or they have other weights.
+    pub(crate) fn renewed(&self, nodes: &[Arc<NodeRecord>]) -> Option<Self> {
+        let same = |(one, other): (&Arc<NodeRecord>, &Arc<NodeRecord>)| {
+            (&one.id, one.weight) == (&other.id, other.weight)
+        };
+        let is_same = nodes.len() == self.nodes.len() && nodes.iter().zip(&self.nodes).all(same);
+        is_same.then(|| Self {
+            nodes: nodes.to_vec(),
+            points: self.points.clone(),
+            order: self.order.clone(),
+        })
     }
 
     /// The nodes on it.

@@ -111,8 +111,10 @@ impl Spears {
                     if changed.is_err() {
                         return;
                     }
-                    due = due.or(Some(self.rebuilt_at + REBUILD_PAUSE));
-                    continue;
+                    if !self.renew() {
+                        due = due.or(Some(self.rebuilt_at + REBUILD_PAUSE));
+                        continue;
+                    }
                 }
                 changed = self.health.changed() => if changed.is_err() { return },
                 // Whoever tells of loads may end before this task does.
@@ -121,6 +123,15 @@ impl Spears {
             }
             self.update();
         }
+    }
+
+    /// Takes newer records of the same spears at once: it costs nothing, and tickets for earlier starts would be refused. Answers
+    /// whether that is all that has changed.
+    fn renew(&self) -> bool {
+        let ring = self.plan.load().ring().renewed(&available(&self.snapshot.borrow()));
+        let Some(ring) = ring else { return false };
+        self.plan.store(Arc::new(Plan::plain(Arc::new(ring))));
+        true
     }
 
     /// Makes a new ring, if other spears are available than before.
@@ -201,7 +212,7 @@ mod tests {
 
     use boot::{Cluster, Readiness};
     use roster::{ZooKeeperOptions, ZooKeeperRoster};
-    use wire::NodeState;
+    use wire::{Incarnation, NodeState};
 
     use super::*;
     use crate::testing;
@@ -271,6 +282,34 @@ mod tests {
         until("all are on the ring", || plan.load().ring().nodes().len() == 50).await;
         let (rings, most) = (rebuilt.load(Ordering::Relaxed), began.elapsed().as_millis() / PACE_MS + 2);
         assert!(u128::from(rings) <= most, "{rings} rings; at most {most} were expected");
+        following.abort();
+    }
+
+    #[tokio::test]
+    async fn another_start_of_a_spear_is_known_at_once_and_costs_no_ring() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let (_sender, loads) = watch::channel(None);
+        let condition = Readiness::default().condition("roster", "starting");
+        let settings = testing::settings().balance;
+        let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
+        let rebuilt = Arc::new(AtomicU64::new(0));
+        spears.rebuilt = Counter::from_arc(rebuilt.clone());
+        // Never due: what is learnt is learnt without a new ring.
+        spears.rebuilt_at = Instant::now() + Duration::from_secs(3_600);
+        let plan = spears.plan();
+        let first = testing::spear("spear-1");
+        let _former = cluster.roster.register(first.clone()).await.expect("registers");
+        spears.rebuild();
+        spears.rebuilt_at = Instant::now() + Duration::from_secs(3_600);
+        let following = tokio::spawn(spears.follow(CancellationToken::new()));
+        let second = NodeRecord { incarnation: Incarnation(8), ..first };
+        let _newer = cluster.roster.register(second.clone()).await.expect("it replaces the former");
+        until("tickets are for the newer start", || {
+            plan.load().ring().nodes()[0].incarnation == Incarnation(8)
+        })
+        .await;
+        assert_eq!(rebuilt.load(Ordering::Relaxed), 1);
         following.abort();
     }
 

@@ -12,10 +12,6 @@
 // until no other one does, and gives it back only when the primary has two replicas again that follow it closely and the Sentinels agree;
 // so the primary and the only replica that confirmed are never lost together. `zookeeper` likewise: two of three servers stay.
 // Two faults never share a process or a host's path.
-//
-// # What is drawn only when asked for
-//
-// `REFUTED` names what is known to lose acknowledged messages, and why (docs/guarantees.md has it, too).
 
 import { PATHS } from './paths.mjs';
 import { PROCESSES } from './processes.mjs';
@@ -35,13 +31,6 @@ export const LANES = [
   { name: 'paths', pause: 3_500, kinds: PATHS },
   { name: 'sessions', pause: 4_000, kinds: SESSIONS },
 ];
-
-/** Known to break a promise: kind → why. */
-export const REFUTED = {
-  'redis-primary-freeze':
-    'a frozen primary that comes back while it is being replaced takes writes, and a replica that still follows it confirms them',
-  'redis-primary-cut': 'the same for one that is cut off from the other hosts of servers and comes back',
-};
 
 /** Every kind, by name. */
 export const KINDS = Object.assign({}, ...LANES.map(({ kinds }) => kinds));

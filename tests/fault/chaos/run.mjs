@@ -21,7 +21,7 @@ import { Random } from '../../workload/random.mjs';
 import { environment, randomSeed } from '../../workload/run.mjs';
 import { World } from '../../workload/world.mjs';
 import { Ids } from './ids.mjs';
-import { KINDS, REFUTED } from './kinds.mjs';
+import { KINDS } from './kinds.mjs';
 import { Verdict, line } from './verdict.mjs';
 import { Weather } from './weather.mjs';
 
@@ -104,7 +104,6 @@ async function main() {
   if ([seed, minutes, faults].some(Number.isNaN)) throw new Error('--seed, --faults and --minutes are numbers');
   const env = Object.fromEntries((values.set ?? []).map((each) => each.split(/=(.*)/s, 2)));
   console.log(`seed ${seed}: ${faults < Infinity ? `${faults} faults` : 'faults'}${minutes < Infinity ? ` for at most ${minutes} minutes` : ''}`);
-  for (const name of only.filter((each) => each in REFUTED)) console.log(`${name} is known to lose messages: ${REFUTED[name]}`);
   const verdict = await chaos({ seed, faults, minutes, only, without, strict: values.strict, keep: values.keep, env, say: console.log });
   console.log(String(verdict));
   process.exit(verdict.holds ? 0 : 1);

@@ -1,6 +1,6 @@
 // Faults, one lane beside the other, until there were enough; then everything is healed.
 
-import { LANES, REFUTED } from './kinds.mjs';
+import { LANES } from './kinds.mjs';
 
 const HEAL_MS = 120_000;
 const WATCH_MS = 500;
@@ -20,12 +20,12 @@ export class Weather {
   /**
    * @param site a Site
    * @param {{random: import('../../workload/random.mjs').Random, log: (line: object) => void, only?: string[], without?: string[]}} how
-   *   `only` and `without` name kinds; what is REFUTED is drawn only where `only` names it
+   *   `only` and `without` name kinds
    */
   constructor(site, { random, log, only = [], without = [] }) {
     this.#site = site;
     this.#log = log;
-    const wanted = (name) => (only.length > 0 ? only.includes(name) : !(name in REFUTED)) && !without.includes(name);
+    const wanted = (name) => (only.length === 0 || only.includes(name)) && !without.includes(name);
     this.#kinds = LANES.map((lane) => ({
       ...lane,
       random: random.of(lane.name),
