@@ -5,6 +5,7 @@ import { until, within } from './wait.mjs';
 
 export { open };
 export const ANSWER_MS = 10_000;
+const HEARD_MS = 1_000;
 
 /** `POST /v1/tickets`; answers `{status, body}`. */
 export async function askTicket(cluster, token, body) {
@@ -74,10 +75,20 @@ export class Client {
   messages = [];
   disconnected = undefined;
 
-  /** Gets a ticket, connects, and waits for `ready`. */
+  /**
+   * Gets a ticket, connects, and waits for `ready`. A spear that has just started again is ready some milliseconds before ticket has
+   * heard of it; like every client, this one asks for another ticket then.
+   */
   static async connect(cluster, user, { device, avoid, scope, socket } = {}) {
-    const ticket = await ticketFor(cluster, user, { device, avoid, scope });
-    return Client.withTicket(ticket, user, socket);
+    const deadline = performance.now() + HEARD_MS;
+    for (;;) {
+      const ticket = await ticketFor(cluster, user, { device, avoid, scope });
+      try {
+        return await Client.withTicket(ticket, user, socket);
+      } catch (error) {
+        if (error.code !== 'wrong_node' || performance.now() > deadline) throw error;
+      }
+    }
   }
 
   static async withTicket(ticket, user, options) {
@@ -95,7 +106,8 @@ export class Client {
       new Promise((resolve, reject) => {
         client.socket.once('ready', resolve);
         client.socket.once('connect_error', (error) => {
-          reject(new Error(`${user} is refused: ${error.message} ${JSON.stringify(error.data)}`));
+          const why = `${user} is refused: ${error.message} ${JSON.stringify(error.data)}`;
+          reject(Object.assign(new Error(why), { code: error.data?.code }));
         });
         client.socket.once('disconnect', (reason) => reject(new Error(`${user} is gone before it is ready: ${reason}`)));
       }),
