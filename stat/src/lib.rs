@@ -52,6 +52,7 @@ use crate::{
     intake::Intake,
     loads::Loads,
     observed::Observed,
+    own_report::Sources,
     retention::{Stored, Trimmer},
 };
 
@@ -124,16 +125,8 @@ pub async fn run(
     let exported = export::start(&settings.export, &node, &cluster, stop.clone())?;
     let backlogs = [("webhooks", told), ("export", exported)];
     let backlogs = backlogs.into_iter().filter_map(|(consumer, lag)| Some((consumer, lag?))).collect();
-    boot::spawn(own_report::report(
-        record.clone(),
-        cluster.store.clone(),
-        intake.clone(),
-        api.clone(),
-        stored,
-        backlogs,
-        observed,
-        stop,
-    ));
+    let sources = Sources { intake: intake.clone(), api: api.clone(), observed, stored, backlogs };
+    boot::spawn(own_report::report(record.clone(), cluster.store.clone(), sources, stop));
 
     tracing::info!(grpc = record.port, http = record.public_url, "listening");
     let serving = async {

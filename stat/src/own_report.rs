@@ -16,17 +16,24 @@ use crate::{
     retention::{Findings, Stored},
 };
 
+/// What the report is made of.
+pub(crate) struct Sources {
+    pub(crate) intake: Intake,
+    pub(crate) api: Api,
+    pub(crate) observed: Observed,
+    pub(crate) stored: Stored,
+    /// By consumer, what waits in the outboxes.
+    pub(crate) backlogs: Vec<(&'static str, Lag)>,
+}
+
 /// Reports about this node every second. It needs no gRPC for that: the store is at hand.
 pub(crate) async fn report(
     record: NodeRecord,
     store: Arc<dyn Store>,
-    intake: Intake,
-    api: Api,
-    stored: Stored,
-    backlogs: Vec<(&'static str, Lag)>,
-    observed: Observed,
+    sources: Sources,
     stop: CancellationToken,
 ) {
+    let Sources { intake, api, observed, stored, backlogs } = sources;
     let mut tick = tokio::time::interval(REPORT_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

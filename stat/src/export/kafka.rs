@@ -17,8 +17,8 @@ use super::{ExportSettings, Record, topic::Topic};
 
 /// A producer for all shares, and the topic, made once.
 pub(super) struct KafkaTopic {
+    topic: String,
     name: String,
-    target: String,
     partitions: i32,
     replicas: i32,
     timeout: Duration,
@@ -33,7 +33,7 @@ impl KafkaTopic {
     /// # Errors
     /// Settings that librdkafka does not take.
     pub(super) fn new(settings: &ExportSettings, mut config: ClientConfig) -> anyhow::Result<Self> {
-        let target = format!("kafka:{}", settings.topic);
+        let name = format!("kafka:{}", settings.topic);
         config
             // As safe as the topic is: all replicas that keep up have it. What is sent again by librdkafka is neither twice nor out of order.
             .set("acks", "all")
@@ -43,8 +43,8 @@ impl KafkaTopic {
             // As the clients of other languages choose a partition.
             .set("partitioner", "murmur2_random");
         let topic = Self {
-            name: settings.topic.clone(),
-            target,
+            topic: settings.topic.clone(),
+            name,
             partitions: i32::try_from(settings.partitions).unwrap_or(i32::MAX),
             replicas: match settings.replicas {
                 0 => -1,
@@ -63,13 +63,13 @@ impl KafkaTopic {
     /// The topic is there from now on. Brokers that make topics by themselves would give it one partition.
     async fn make(&self) -> Result<(), String> {
         let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(text)?;
-        let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(self.replicas));
+        let topic = NewTopic::new(&self.topic, self.partitions, TopicReplication::Fixed(self.replicas));
         let options =
             AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout));
         let answers = admin.create_topics([&topic], &options).await.map_err(text)?;
         match answers.into_iter().next() {
             Some(Ok(_)) => tracing::info!(
-                topic = self.name,
+                topic = self.topic,
                 partitions = self.partitions,
                 "the topic of the export is made"
             ),
@@ -81,7 +81,7 @@ impl KafkaTopic {
                 | RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed,
             ))) => {}
-            Some(Err((_, code))) => return Err(format!("the topic {} cannot be made: {code}", self.name)),
+            Some(Err((_, code))) => return Err(format!("the topic {} cannot be made: {code}", self.topic)),
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl KafkaTopic {
 #[async_trait::async_trait]
 impl Topic for KafkaTopic {
     fn name(&self) -> &str {
-        &self.target
+        &self.name
     }
 
     async fn publish(&self, records: &[Record]) -> Result<(), String> {
@@ -114,7 +114,8 @@ impl Topic for KafkaTopic {
         let mut failed = None;
         let mut sent = Vec::with_capacity(records.len());
         for record in records {
-            match producer.send_result(FutureRecord::to(&self.name).key(&record.key).payload(&record.value)) {
+            match producer.send_result(FutureRecord::to(&self.topic).key(&record.key).payload(&record.value))
+            {
                 Ok(delivery) => sent.push(delivery),
                 Err((error, _)) => {
                     failed = Some(text(error));
