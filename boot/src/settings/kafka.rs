@@ -80,6 +80,13 @@ impl KafkaSettings {
         between("retention_ms", self.retention_ms, 10_000, 604_800_000)?;
         between("linger_ms", self.linger_ms, 0, 100)?;
         between("publish_timeout_ms", self.publish_timeout_ms, 100, 60_000)?;
+        if self.linger_ms >= self.publish_timeout_ms {
+            let problem = format!(
+                "expected less than publish_timeout_ms ({}), got {}",
+                self.publish_timeout_ms, self.linger_ms
+            );
+            return Err(("linger_ms", problem));
+        }
         between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)?;
         let encrypted = matches!(self.security, KafkaSecurity::Ssl | KafkaSecurity::SaslSsl);
         if encrypted && !cfg!(feature = "kafka-tls") {
@@ -89,6 +96,12 @@ impl KafkaSettings {
         let sasl = matches!(self.security, KafkaSecurity::SaslPlaintext | KafkaSecurity::SaslSsl);
         if sasl && self.user.is_empty() {
             return Err(("user", "expected a user: security has SASL".into()));
+        }
+        if !sasl && !self.user.is_empty() {
+            return Err(("user", "expected none: security has no SASL, so nobody would be asked".into()));
+        }
+        if !encrypted && !self.ca_file.is_empty() {
+            return Err(("ca_file", "expected none: security has no TLS".into()));
         }
         if self.user.is_empty() != self.password.is_empty() {
             return Err(("password", both_or_neither("KAFKA")));

@@ -171,12 +171,13 @@ impl Subscriber {
         let consumer = self.consumer.clone();
         let mut beats = time::interval_at(time::Instant::now() + HEARTBEAT, HEARTBEAT);
         beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-        let mut beat = None;
+        // What was next when it was asked: more may arrive before the answer is looked at.
+        let mut beat: Option<(i64, task::JoinHandle<_>)> = None;
         loop {
             let idle = beat.is_none();
             let beating = async {
                 match &mut beat {
-                    Some(beat) => Pin::new(beat).await,
+                    Some((next, beat)) => (*next, Pin::new(beat).await),
                     None => std::future::pending().await,
                 }
             };
@@ -190,14 +191,14 @@ impl Subscriber {
                     Err(error) => {
                         tracing::debug!(topic = &*self.topic, %error, "kafka");
                         if is_outage(&error) && idle {
-                            beat = Some(self.beat());
+                            beat = Some((self.next, self.beat()));
                         }
                     }
                 },
-                answered = beating => {
+                (next, answered) = beating => {
                     beat = None;
                     match answered {
-                        Ok(Ok(end)) if end < self.next => return "the topic was made anew".into(),
+                        Ok(Ok(end)) if end < next => return "the topic was made anew".into(),
                         Ok(Ok(_)) => inbox.up(),
                         Ok(Err(error)) => {
                             if inbox.down() {
@@ -207,7 +208,7 @@ impl Subscriber {
                         Err(_) => return "the process ends".into(),
                     }
                 }
-                _ = beats.tick(), if idle => beat = Some(self.beat()),
+                _ = beats.tick(), if idle => beat = Some((self.next, self.beat())),
             }
         }
     }

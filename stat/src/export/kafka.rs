@@ -15,6 +15,9 @@ use tokio::sync::OnceCell;
 
 use super::{ExportSettings, Record, topic::Topic};
 
+/// The largest record, in bytes: some room above the largest `body_bytes` that can be set.
+const RECORD_BYTES_MAX: usize = 17 * 1024 * 1024;
+
 /// A producer for all shares, and the topic, made once.
 pub(super) struct KafkaTopic {
     topic: String,
@@ -38,6 +41,7 @@ impl KafkaTopic {
             // As safe as the topic is: all replicas that keep up have it. What is sent again by librdkafka is neither twice nor out of order.
             .set("acks", "all")
             .set("enable.idempotence", "true")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("message.timeout.ms", settings.timeout_ms.to_string())
             .set("linger.ms", "5")
             // As the clients of other languages choose a partition.
@@ -63,7 +67,9 @@ impl KafkaTopic {
     /// The topic is there from now on. Brokers that make topics by themselves would give it one partition.
     async fn make(&self) -> Result<(), String> {
         let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(text)?;
-        let topic = NewTopic::new(&self.topic, self.partitions, TopicReplication::Fixed(self.replicas));
+        let largest = (RECORD_BYTES_MAX + 65_536).to_string();
+        let topic = NewTopic::new(&self.topic, self.partitions, TopicReplication::Fixed(self.replicas))
+            .set("max.message.bytes", &largest);
         let options =
             AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout));
         let answers = admin.create_topics([&topic], &options).await.map_err(text)?;
@@ -108,35 +114,62 @@ impl Topic for KafkaTopic {
         &self.name
     }
 
-    async fn publish(&self, records: &[Record]) -> Result<(), String> {
+    async fn publish(&self, records: &[Record]) -> Result<usize, String> {
         self.made.get_or_try_init(|| self.make()).await?;
         let producer = self.producer()?;
-        let mut failed = None;
+        let mut outcome = Outcome::default();
         let mut sent = Vec::with_capacity(records.len());
         for record in records {
             match producer.send_result(FutureRecord::to(&self.topic).key(&record.key).payload(&record.value))
             {
-                Ok(delivery) => sent.push(delivery),
+                Ok(delivery) => sent.push((record, delivery)),
                 Err((error, _)) => {
-                    failed = Some(text(error));
-                    break;
+                    outcome.fail(record, &error);
+                    if outcome.why.is_some() {
+                        break;
+                    }
                 }
             }
         }
         // Also where one has failed: nothing of this call may come after what the next one sends.
-        for delivery in sent {
+        for (record, delivery) in sent {
             match delivery.await {
                 Ok(Ok(_)) => {}
-                Ok(Err((error, _))) => failed = failed.or_else(|| Some(text(error))),
-                Err(_) => failed = failed.or_else(|| Some("the producer has ended".into())),
+                Ok(Err((error, _))) => outcome.fail(record, &error),
+                Err(_) => outcome.why = outcome.why.or_else(|| Some("the producer has ended".into())),
             }
         }
-        match failed {
-            None => Ok(()),
+        match outcome.why {
+            None => Ok(outcome.refused),
             Some(why) => {
                 self.give_up(&producer);
                 Err(why)
             }
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Outcome {
+    /// Records that the brokers will never take.
+    refused: usize,
+    /// Why it has to be sent again.
+    why: Option<String>,
+}
+
+impl Outcome {
+    fn fail(&mut self, record: &Record, error: &KafkaError) {
+        // Sending it again would hold up all others for ever.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+            self.refused += 1;
+            tracing::error!(
+                conversation = record.key,
+                bytes = record.value.len(),
+                "a message is larger than the topic's max.message.bytes: it is not exported"
+            );
+        } else if self.why.is_none() {
+            self.why = Some(error.to_string());
         }
     }
 }

@@ -106,7 +106,8 @@ impl Sink for Export {
         let mut pauses = self.pauses.build();
         loop {
             match self.topic.publish(records).await {
-                Ok(()) => {
+                Ok(refused) => {
+                    self.counters.given_up(refused);
                     self.outage.ends(self.topic.name());
                     return Delivered::Taken;
                 }

@@ -11,11 +11,12 @@ pub(super) trait Topic: Send + Sync + 'static {
     /// What may be logged of it.
     fn name(&self) -> &str;
 
-    /// Returns once all of these are in the topic as safely as it keeps anything. Those with the same key stay in order.
+    /// Returns once all of these are in the topic as safely as it keeps anything, save those that it will never take: answers how many
+    /// these are. Records with the same key stay in order.
     ///
     /// # Errors
     /// Why not; some of them may be there, and come again with the next call.
-    async fn publish(&self, records: &[Record]) -> Result<(), String>;
+    async fn publish(&self, records: &[Record]) -> Result<usize, String>;
 }
 
 /// The topic of the settings; `None`: there is none.
