@@ -3,7 +3,7 @@
 //! Each is told `migrate` in its turn (`waves.rs`), with the time after which it is closed if it is still here.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -32,6 +32,10 @@ const LOOK_FOR_LATE: Duration = Duration::from_secs(1);
 const NOWHERE_FOR: Duration = Duration::from_millis(600);
 /// How long clients that have nowhere to go may stay when the spear ends: for what they have sent to be answered.
 const NOWHERE_STAY: Duration = Duration::from_secs(2);
+/// For how long the roster is told that this spear drains; stat has answered by then.
+const TELL_FOR: Duration = Duration::from_secs(5);
+/// How many orders are remembered, so that a late hint about one changes nothing.
+const ORDERS_KEPT: usize = 16;
 /// Between two attempts to tell the roster.
 const TELL_AGAIN: Duration = Duration::from_millis(500);
 /// How often the log says how far it is.
@@ -45,6 +49,8 @@ pub(crate) async fn obey(
     mut orders: watch::Receiver<Option<Drain>>,
 ) {
     let mut current: Option<Drain> = None;
+    // A hint comes several times, and late: what was replaced by a newer order is not taken up again.
+    let mut done = VecDeque::with_capacity(ORDERS_KEPT);
     loop {
         let next = async {
             loop {
@@ -53,10 +59,7 @@ pub(crate) async fn obey(
                     std::future::pending::<()>().await;
                 }
                 let told = orders.borrow_and_update().clone();
-                // The same order is told several times.
-                if told.is_some()
-                    && told.as_ref().map(|told| told.id) != current.as_ref().map(|order| order.id)
-                {
+                if let Some(told) = told.filter(|told| !done.contains(&told.id)) {
                     return told;
                 }
             }
@@ -72,7 +75,9 @@ pub(crate) async fn obey(
             () = working => return std::future::pending().await,
         };
         context.hub.counters.draining(0);
-        current = next;
+        done.truncate(ORDERS_KEPT - 1);
+        done.push_front(next.id);
+        current = Some(next);
     }
 }
 
@@ -81,7 +86,9 @@ async fn carry_out(context: &Context, node: &NodeContext, member: &Membership, o
     let within = |within_ms: Option<u64>| within_ms.map_or(node.drain_timeout, Duration::from_millis);
     match order {
         DrainOrder::Leave { within_ms } => {
-            let condition = close_door(context, node, member).await;
+            let Some(condition) = close_door(context, node, member).await else {
+                return open_door(context, node, member).await;
+            };
             let time = within(within_ms);
             tracing::info!(connections = context.hub.counters.connection_count(), ?time, "draining");
             let mut moving = Moving::everybody(context, time);
@@ -94,7 +101,9 @@ async fn carry_out(context: &Context, node: &NodeContext, member: &Membership, o
             }
         }
         DrainOrder::Hold => {
-            let condition = close_door(context, node, member).await;
+            let Some(condition) = close_door(context, node, member).await else {
+                return open_door(context, node, member).await;
+            };
             tracing::info!("no newcomers are taken; those who are here stay");
             condition.waiting("no newcomers are taken; undrain takes it back");
         }
@@ -113,12 +122,7 @@ async fn carry_out(context: &Context, node: &NodeContext, member: &Membership, o
             }
             tracing::info!("the part that was to move has moved");
         }
-        DrainOrder::Stay => {
-            context.admission.open();
-            show(member, NodeState::Up).await;
-            node.readiness.condition(CONDITION, "").ok("takes newcomers");
-            tracing::info!("newcomers are taken again");
-        }
+        DrainOrder::Stay => open_door(context, node, member).await,
     }
     std::future::pending().await
 }
@@ -126,12 +130,36 @@ async fn carry_out(context: &Context, node: &NodeContext, member: &Membership, o
 /// The condition of a node that drains, as whoever asks it to end names it too.
 const CONDITION: &str = "draining";
 
-/// First the roster, so that tickets avoid this node, and nobody who is told to move is sent back; then the door.
-async fn close_door(context: &Context, node: &NodeContext, member: &Membership) -> Condition {
+/// First the roster, so that tickets avoid this node, and nobody who is told to move is sent back; then the door. `None`: whoever has
+/// asked for it was answered that it cannot be done, because the roster cannot be told, or because no other spear takes clients, as
+/// when two were asked at once. It is not done later, when nobody expects it any more.
+async fn close_door(context: &Context, node: &NodeContext, member: &Membership) -> Option<Condition> {
     let condition = node.readiness.condition(CONDITION, "asked to drain");
-    show(member, NodeState::Draining).await;
+    if time::timeout(TELL_FOR, show(member, NodeState::Draining)).await.is_err() {
+        tracing::warn!("the roster cannot be told that this spear drains, so it does not");
+        return None;
+    }
+    if !others_take_clients(context) {
+        tracing::warn!("no other spear takes clients, so this one does not drain");
+        return None;
+    }
     context.admission.drain();
-    condition
+    Some(condition)
+}
+
+async fn open_door(context: &Context, node: &NodeContext, member: &Membership) {
+    context.admission.open();
+    show(member, NodeState::Up).await;
+    node.readiness.condition(CONDITION, "").ok("takes newcomers");
+    tracing::info!("newcomers are taken");
+}
+
+fn others_take_clients(context: &Context) -> bool {
+    let me = &context.hub.node.id;
+    let snapshot = context.snapshot();
+    snapshot
+        .of_role(Role::Spear)
+        .any(|record| record.id != *me && record.state == NodeState::Up && record.weight > 0)
 }
 
 /// Tells the roster, as long as it takes.
@@ -272,13 +300,7 @@ impl<'a> Moving<'a> {
 
     /// Whether no other spear has taken clients for a while.
     fn is_nowhere_to_go(&mut self, now: Instant) -> bool {
-        let me = &self.context.hub.node.id;
-        let somewhere = self
-            .context
-            .snapshot()
-            .of_role(Role::Spear)
-            .any(|record| record.id != *me && record.state == NodeState::Up && record.weight > 0);
-        if somewhere {
+        if others_take_clients(self.context) {
             self.nowhere_since = None;
             return false;
         }

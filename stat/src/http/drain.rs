@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode};
 use boot::Problem;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use tokio::time;
 use utoipa::ToSchema;
 use wire::{Code, Drain, DrainOrder, NodeRecord, NodeState, Payload, Role};
@@ -23,6 +23,10 @@ const TELL_AGAIN: Duration = Duration::from_millis(500);
 /// See [`TELL_AGAIN`]. 4 s are less than a request may take.
 const TIMES: u32 = 8;
 
+/// How often it is told where the roster shows already what is asked for, and so cannot show that it was heard.
+const BLINDLY: u32 = 2;
+const BLIND_PAUSE: Duration = Duration::from_millis(100);
+
 /// How a spear drains.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +34,7 @@ const TIMES: u32 = 8;
 pub(super) struct DrainRequest {
     /// Within how many milliseconds all clients are to have moved; its `drain_timeout_ms` where there is none.
     #[schema(minimum = 1, maximum = 3_600_000)]
+    #[serde(default, deserialize_with = "whole")]
     after_ms: Option<u64>,
     /// It takes no newcomers, and those who are there stay.
     #[serde(default)]
@@ -46,6 +51,7 @@ pub(super) struct ShedRequest {
     share: f64,
     /// Within how many milliseconds; its `drain_timeout_ms` where there is none.
     #[schema(minimum = 1, maximum = 3_600_000)]
+    #[serde(default, deserialize_with = "whole")]
     after_ms: Option<u64>,
 }
 
@@ -169,6 +175,13 @@ impl Api {
     ) -> Result<Json<Node>, Problem> {
         let drain = Drain { id: rand::random(), order };
         let mut snapshot = self.inner.observed.watch();
+        if spear.state == wanted {
+            // Nothing will show that it was heard.
+            for _ in 0..BLINDLY {
+                self.tell(spear, &drain).await;
+                time::sleep(BLIND_PAUSE).await;
+            }
+        }
         for _ in 0..TIMES {
             self.tell(spear, &drain).await;
             let shown = snapshot.wait_for(|snapshot| {
@@ -180,6 +193,19 @@ impl Api {
         }
         let detail = "the roster does not show that the spear has done it: it does not hear, or the roster cannot be written";
         Err(Problem::new(Code::Unavailable, detail).retry_after_s(1))
+    }
+}
+
+/// A whole number, however it is written: for a schema `3.0` is an integer, too.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match Option::<f64>::deserialize(from)? {
+        None => Ok(None),
+        Some(number) if number.fract() == 0.0 && (0.0..=LONGEST_MS as f64 + 1.0).contains(&number) => {
+            Ok(Some(number as u64))
+        }
+        Some(number) => {
+            Err(de::Error::custom(format!("expected a whole number from 1 to {LONGEST_MS}, got {number}")))
+        }
     }
 }
 
