@@ -65,12 +65,10 @@ struct Words {
 struct State {
     /// By the sentinel's place in the options.
     words: HashMap<usize, Word>,
-    /// How many sentinels there are: those of the options, or more that they know.
-    total: usize,
-    /// The fewest that any of them needs to call a primary down.
-    quorum: usize,
-    /// Why there can be no lease, as was logged, and which sentinel's word says so.
-    unfit: Option<(usize, String)>,
+    /// How many sentinels the options name.
+    listed: usize,
+    /// Why there can be no lease, as was logged.
+    unfit: Option<String>,
 }
 
 /// What a sentinel said last.
@@ -84,6 +82,12 @@ struct Word {
     said_at: Instant,
     is_fine: bool,
     is_replacing: bool,
+    /// How many sentinels it needs to call a primary down.
+    quorum: usize,
+    /// How many it knows, itself included.
+    total: usize,
+    /// Why no lease can be held, as far as it knows.
+    unfit: Option<String>,
 }
 
 impl Word {
@@ -112,7 +116,7 @@ pub(super) struct Report {
 
 impl Lease {
     pub(crate) fn new(options: Arc<RedisOptions>) -> Self {
-        let state = State { total: options.servers.len(), quorum: usize::MAX, ..State::default() };
+        let state = State { listed: options.servers.len(), ..State::default() };
         let words = Words { state: Mutex::new(state), told: watch::Sender::new(()) };
         Self { options, words: Arc::new(words), asking: Mutex::default() }
     }
@@ -161,15 +165,26 @@ impl State {
         self.unfit.is_some() || self.until(primary, now).is_some_and(|until| until > now)
     }
 
+    /// How many sentinels there are: those of the options, or more that the others know.
+    fn total(&self) -> usize {
+        self.words.values().map(|word| word.total).fold(self.listed, usize::max)
+    }
+
+    /// The fewest that any of them needs to call a primary down.
+    fn quorum(&self) -> usize {
+        self.words.values().map(|word| word.quorum).min().unwrap_or(usize::MAX)
+    }
+
     /// Until when no failover can begin: for one, as many as the quorum must call the primary down, and one of them now.
     fn until(&self, primary: &str, now: Instant) -> Option<Instant> {
         let said = self.words.values().filter(|word| *word.primary == *primary);
         if said.clone().any(|word| word.may_go_on(now)) {
             return None;
         }
-        let unheard = self.total.checked_sub(said.clone().count())?;
+        let total = self.total();
+        let unheard = total.checked_sub(said.clone().count())?;
         let mut counted = unheard;
-        let mut ends = Vec::with_capacity(self.total);
+        let mut ends = Vec::with_capacity(total);
         for word in said.clone() {
             if word.counted_until > now {
                 counted += 1;
@@ -178,7 +193,7 @@ impl State {
             }
         }
         ends.sort_unstable();
-        let agreed = self.quorum.checked_sub(counted + 1).map(|more| ends.get(more).copied());
+        let agreed = self.quorum().checked_sub(counted + 1).map(|more| ends.get(more).copied());
         let led = (unheard == 0).then(|| said.map(|word| word.until).min()).flatten();
         match agreed {
             // More than there are: it can never be agreed on.
@@ -205,37 +220,50 @@ impl State {
         };
         let until = if is_fine { until } else { asked };
         let (primary, is_replacing) = (report.primary.clone(), report.is_replacing);
-        let word = Word { primary, until, counted_until, said_at: answered, is_fine, is_replacing };
+        let word = Word {
+            primary,
+            until,
+            counted_until,
+            said_at: answered,
+            is_fine,
+            is_replacing,
+            quorum: report.quorum.max(1),
+            total: report.others + 1,
+            unfit: unfit(report, self.listed),
+        };
         self.words.insert(place, word);
-        self.quorum = self.quorum.min(report.quorum.max(1));
-        self.total = self.total.max(report.others + 1);
+        self.judge(answered);
     }
 
-    /// Says once why there can be no lease, where that is so.
-    fn judge(&mut self, place: usize, report: &Report, listed: usize) {
-        let why = if report.down_after < DOWN_AFTER_MIN {
-            Some(format!(
-                "down-after-milliseconds of the sentinels is {}: below {} nobody can know in time",
-                report.down_after.as_millis(),
-                DOWN_AFTER_MIN.as_millis()
-            ))
-        } else if report.others + 1 > listed {
-            Some(format!("there are {} sentinels, and redis.servers names {listed}", report.others + 1))
-        } else {
-            None
-        };
-        match (&self.unfit, why) {
+    /// Says once why there can be no lease, and once that there can be one again. Who has been silent for long says nothing any more.
+    fn judge(&mut self, now: Instant) {
+        let heard = |word: &&Word| now.saturating_duration_since(word.said_at) < GOES_ON_FOR;
+        let why = self.words.values().filter(heard).find_map(|word| word.unfit.clone());
+        match (&self.unfit, &why) {
             (None, Some(why)) => {
                 tracing::warn!(
                     why,
                     "what is acknowledged while redis fails over may be lost: no lease can be held"
                 );
-                self.unfit = Some((place, why));
             }
-            (Some((by, _)), None) if *by == place => self.unfit = None,
+            (Some(_), None) => tracing::info!("the sentinels' lease is held again"),
             _ => {}
         }
+        self.unfit = why;
     }
+}
+
+/// Why no lease can be held, as far as this sentinel knows.
+fn unfit(report: &Report, listed: usize) -> Option<String> {
+    if report.down_after < DOWN_AFTER_MIN {
+        return Some(format!(
+            "down-after-milliseconds of the sentinels is {}: below {} nobody can know in time",
+            report.down_after.as_millis(),
+            DOWN_AFTER_MIN.as_millis()
+        ));
+    }
+    (report.others + 1 > listed)
+        .then(|| format!("there are {} sentinels, and redis.servers names {listed}", report.others + 1))
 }
 
 /// Asks one sentinel again and again.
@@ -258,7 +286,6 @@ async fn ask(options: Arc<RedisOptions>, place: usize, words: Arc<Words>) {
                 connection = Some(asking);
                 let mut state = words.state.lock();
                 state.take(place, &report, asked, Instant::now());
-                state.judge(place, &report, options.servers.len());
                 drop(state);
                 words.told.send_replace(());
             }
@@ -299,7 +326,7 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            Self { state: State { total: 3, quorum: usize::MAX, ..State::default() }, now: Instant::now() }
+            Self { state: State { listed: 3, ..State::default() }, now: Instant::now() }
         }
 
         fn says(&mut self, places: &[usize], report: &Report) {
@@ -427,11 +454,23 @@ mod tests {
     #[test]
     fn where_it_cannot_be_known_nothing_is_refused() {
         let mut scene = Scene::new();
-        scene.state.judge(0, &Report { down_after: SECOND, ..report("p:1", 0) }, 3);
+        scene.says(&[0], &Report { down_after: SECOND, ..report("p:1", 0) });
         assert!(scene.holds());
-        scene.state.judge(0, &report("p:1", 0), 2);
+        scene.says(&[0], &Report { others: 3, ..report("p:1", 0) });
         assert!(scene.holds());
-        scene.state.judge(0, &report("p:1", 0), 3);
+        scene.says(&[0], &report("p:1", 0));
         assert!(!scene.holds());
+    }
+
+    #[test]
+    fn sentinels_that_were_there_for_a_while_are_forgotten_with_them() {
+        let mut scene = Scene::settled();
+        scene.says(&[0, 1, 2], &Report { others: 3, quorum: 1, ..report("p:1", 0) });
+        scene.later(SECOND).says(&[0, 1, 2], &report("p:1", 0));
+        // One of three dies: the others are enough.
+        scene.later(DOWN_AFTER / 2).says(&[0, 1], &report("p:1", 0));
+        assert!(scene.holds());
+        scene.later(DOWN_AFTER - SECOND).says(&[0, 1], &report("p:1", 0));
+        assert!(scene.holds());
     }
 }
