@@ -32,9 +32,12 @@ const YOUNGEST_MS: u64 = 1_000;
 /// Where only so little is left, the bound is too low for what is sent.
 const SCARCE_MS: u64 = 3_600_000;
 
-/// Where passes free nothing for so long, others fill the store than messages: then history goes only once in an interval. Longer than it
+/// Where passes free nothing for so long, others fill the store than messages: then a pass follows only after a pause. Longer than it
 /// takes until what is too young can go.
 const FRUITLESS_FOR: Duration = Duration::from_secs(3);
+/// And so many, however long each takes.
+const FRUITLESS_MOST: u32 = 3;
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// After an election that could not be joined, or a step that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -126,10 +129,14 @@ impl Trimmer {
         let mut pressed = false;
         let mut next = Instant::now();
         let mut helped_at = Instant::now();
+        let mut fruitless = 0;
         loop {
             let pressure = self.look().await;
             let share = pressure.and_then(|pressure| pressure.share(pressed));
             let was_pressed = std::mem::replace(&mut pressed, share.is_some());
+            if !was_pressed {
+                helped_at = Instant::now();
+            }
             if !pressed && Instant::now() < next {
                 let is_near = pressure.is_some_and(Pressure::is_near);
                 time::sleep(self.interval().min(if is_near { LOOK_EVERY_NEAR } else { LOOK_EVERY })).await;
@@ -163,16 +170,17 @@ impl Trimmer {
                     held >= held_before || self.look().await.is_none_or(|after| after.used < before.used)
                 }
             };
+            fruitless = if helped { 0 } else { fruitless + 1 };
             if helped {
                 helped_at = Instant::now();
-            } else if helped_at.elapsed() >= FRUITLESS_FOR {
+            } else if fruitless >= FRUITLESS_MOST && helped_at.elapsed() >= FRUITLESS_FOR {
                 let Pressure { used, bound } = before;
                 tracing::error!(
                     used,
                     bound,
                     "the store is too full, and trimming history does not help: something else fills it"
                 );
-                time::sleep(self.interval()).await;
+                time::sleep(self.interval().min(LOOK_AGAIN)).await;
             } else {
                 time::sleep(LOOK_EVERY_NEAR).await;
             }
