@@ -76,7 +76,7 @@ impl Multi {
         match held {
             Err(reason) => duty.waiting(format!("no worker number: {reason}")),
             Ok((number, until_at)) => {
-                self.counters.set_lead(until_at - self.clock.wall_ms());
+                self.counters.set_lead(until_at.saturating_sub(self.clock.wall_ms()));
                 // A node that has lost ZooKeeper is ready all the same: they all have.
                 duty.ok(match (lost, self.stops_on_loss) {
                     (false, _) => format!("active, worker number {number}"),

@@ -134,7 +134,7 @@ impl Term<'_> {
                 Ok(()) => {
                     last_sent = sent;
                     self.dispenser.extend(until_ms, sent);
-                    self.counters.set_lead(layout::to_unix(until_ms) - self.clock.wall_ms());
+                    self.counters.set_lead(layout::to_unix(until_ms).saturating_sub(self.clock.wall_ms()));
                 }
                 Err(WatermarkError::Roster(error)) => {
                     tracing::warn!(%error, "the watermark was not renewed");
