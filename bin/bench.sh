@@ -75,7 +75,10 @@ fi
 
 servers=(phalanx)
 if $redis; then servers+=("phalanx on Redis"); fi
-if $kafka; then bin/lib/broker.sh kafka >/dev/null && servers+=("phalanx on Kafka"); fi
+if $kafka; then
+  bin/lib/broker.sh kafka >/dev/null
+  servers+=("phalanx on Kafka")
+fi
 servers+=(floor)
 if $socketioxide; then servers+=(socketioxide); fi
 servers+=("Node.js")

@@ -29,8 +29,11 @@ groups=0 only=() surge=false end_surge=false build=true profile=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --groups) groups=${2-}; shift ;;
-    --only) only+=("${2-}"); shift ;;
+    --groups | --only)
+      [ $# -ge 2 ] || { printf 'rolling-restart.sh: %s: expected a value\n' "$1" >&2; exit 2; }
+      case $1 in --groups) groups=$2 ;; *) only+=("$2") ;; esac
+      shift
+      ;;
     --surge) surge=true ;;
     --end-surge) end_surge=true ;;
     --no-build) build=false ;;
@@ -101,11 +104,16 @@ on_exit() {
     fi
   done
   if [ "$code" != 0 ] && [ ${#left[@]} -gt 0 ]; then tell "not restarted: ${left[*]}"; fi
+  if [ "$code" != 0 ] && $surge && surge_pid "$data" >/dev/null; then
+    tell "$(surge_field 1) stays as one spear more; --end-surge ends it"
+  fi
   exit "$code"
 }
 trap on_interrupt INT TERM
 trap on_exit EXIT
 stop_here() { printf 'rolling-restart.sh: %s\n' "$*" >&2; exit 1; }
+# Ctrl-C reaches it, too: a terminal tells everybody in the foreground.
+rest() { sleep "$1" || true; }
 go_on() { if $asked_to_stop; then exit 130; fi; }
 
 # --- the business API, for --surge ---
@@ -144,7 +152,7 @@ wait_end() { # ID PID ROLE: until another process has its place
       said=$SECONDS
       count=$(connections "$(admin_of "$1")") && [ -n "$count" ] && tell "$1: draining, $count connections left"
     fi
-    sleep 0.1
+    rest 0.1
   done
   # What the supervisor keeps of the process before.
   case $(field "$1" 5) in
@@ -162,7 +170,7 @@ wait_ready() { # ID
       before=$state
       tell "$1: waiting for $state"
     fi
-    sleep 0.2
+    rest 0.2
   done
 }
 restart() { # ROLE ID...: all at once
@@ -210,7 +218,7 @@ start_surge() {
       if [ -n "$old_surge" ]; then say "$old_surge" >"$surge_file"; else rm -f "$surge_file"; fi
       stop_here "$id has not become ready; its log: $data/log/$id.log"
     fi
-    sleep 0.2
+    rest 0.2
   done
   tell "$id: ready"
 }
@@ -226,7 +234,7 @@ end_surge() { # ID PID ADMIN
       said=$SECONDS
       count=$(connections "$3") && [ -n "$count" ] && tell "$1: draining, $count connections left"
     fi
-    sleep 0.1
+    rest 0.1
   done
 }
 

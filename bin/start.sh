@@ -93,7 +93,8 @@ start_beside() { # NAME PORT PACKAGE TEST
     say "$1: using what answers on 127.0.0.1:$2"
   elif [ "$1" = kafka ] && ! bin/lib/broker.sh kafka >/dev/null; then
     fail "nothing answers on 127.0.0.1:$2, and no Kafka can be started"
-  elif [ "$1" = zookeeper ] && [ ! -e /usr/share/java/zookeeper.jar ] || [ "$1" = redis ] && ! command -v redis-server >/dev/null; then
+  elif { [ "$1" = zookeeper ] && [ ! -e /usr/share/java/zookeeper.jar ]; } ||
+    { [ "$1" = redis ] && ! command -v redis-server >/dev/null; }; then
     fail "nothing answers on 127.0.0.1:$2, and Debian's package $3 is not installed: apt-get install $3"
   else
     say "$1: nothing answers on 127.0.0.1:$2, so it is started, with its data in $data/$1"

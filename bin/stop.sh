@@ -17,7 +17,9 @@ profile=${1-test1}
 [ -x "$(binary_of "$profile")" ] || fail "nothing is built, so nothing runs"
 data=$(data_dir "$profile")
 if ! pid=$(running_pid "$data"); then
-  rm -f "$data/run/phalanx.pid"
+  # A spear that a rolling restart has left has nobody else to end it.
+  if surge=$(surge_pid "$data"); then kill -TERM "$surge" 2>/dev/null || true; fi
+  rm -f "$data/run/phalanx.pid" "$data/run/surge"
   say "the cluster of profile $profile does not run"
   exit 0
 fi

@@ -144,7 +144,8 @@ if $servers; then
   step "Rust tests" env RUST_TEST_THREADS=6 cargo test "${unoptimised[@]}" --profile test1 --workspace "${without[@]}"
 else
   step "Rust tests without servers" cargo test "${unoptimised[@]}" --profile test1 --workspace --exclude servers --exclude redis-link \
-    --exclude roster --exclude relay --exclude store
+    --exclude roster --exclude relay --exclude store --exclude idgen --exclude ticket --exclude phalanx
+  step "tests of the program" cargo test "${unoptimised[@]}" --profile test1 --test architecture
 fi
 # The program as it is built for use stands again where the tests have put theirs.
 step "build, as it was" cargo build --profile test1

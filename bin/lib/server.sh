@@ -11,7 +11,7 @@ bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
 bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST]
 bin/lib/server.sh kafka     DIRECTORY PORT
 
-It listens on 127.0.0.1, or at the address that SERVER_BIND names.
+It listens on 127.0.0.1, or, save Kafka, at the address that SERVER_BIND names.
 
 Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Kafka comes by Maven, and is broker and controller in one (KRaft);
 the controller listens on PORT + 10000. Redis keeps an append-only file and syncs it
@@ -121,13 +121,17 @@ CONFIG
   local jvm=(java -Xmx256m -Xms64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$files/lib/*")
   template=$files/formatted
-  if [ ! -e "$template/meta.properties" ]; then
+  # What is there already is never formatted: it may hold messages.
+  if [ ! -e "$data/meta.properties" ]; then
     rm -rf "$data"
-    "${jvm[@]}" kafka.tools.StorageTool format -t $CLUSTER_ID -c "$directory/server.properties" >&2
-    # Whoever comes first; the same is in all of them.
-    cp -r "$data" "$template.$$" && { mv -T "$template.$$" "$template" 2>/dev/null || rm -rf "$template.$$"; }
+    if [ -e "$template/meta.properties" ]; then
+      cp -r "$template" "$data"
+    else
+      "${jvm[@]}" kafka.tools.StorageTool format -t $CLUSTER_ID -c "$directory/server.properties" >&2
+      # Whoever comes first; the same is in all of them.
+      cp -r "$data" "$template.$$" && { mv -T "$template.$$" "$template" 2>/dev/null || rm -rf "$template.$$"; }
+    fi
   fi
-  [ -e "$data/meta.properties" ] || { rm -rf "$data" && cp -r "$template" "$data"; }
   run "${jvm[@]}" kafka.Kafka "$directory/server.properties"
 }
 

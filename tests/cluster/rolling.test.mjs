@@ -2,7 +2,7 @@
 // twice (once with a spear more), nobody is stormed, and nothing that was acknowledged is lost.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -154,6 +154,8 @@ describe('a rolling restart of test2 under load', () => {
   let offset;
   let cluster;
   let busy;
+  /** Of each drain of a spear, how many arrived in its busiest second. */
+  const storms = [];
   const ledger = new Ledger();
   const raws = [];
   const talkers = [];
@@ -174,6 +176,9 @@ describe('a rolling restart of test2 under load', () => {
       // All of them come from one address, and faster than people do.
       PHALANX__TICKET__LIMITS__ADDRESS_PER_SECOND: '0',
     };
+    // The cluster is nobody's child: it would go on where this is interrupted.
+    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+    process.once('exit', end);
     const { code, output } = await script('start', ['test2'], env);
     assert.equal(code, 0, output);
     const secrets = readFileSync(join(directory, 'data', 'test2', 'secrets.env'), 'utf8');
@@ -199,10 +204,16 @@ describe('a rolling restart of test2 under load', () => {
   after(async () => {
     for (const each of everybody()) void each.leave();
     closeAll();
-    await script('stop', ['test2'], env);
+    end();
+  });
+
+  function end() {
+    if (!directory) return;
+    execFileSync(join(ROOT, 'bin', 'stop.sh'), ['test2'], { env: { ...process.env, ...env }, cwd: tmpdir() });
     releaseOffset(offset);
     rmSync(directory, { recursive: true, force: true });
-  });
+    directory = undefined;
+  }
 
   /** Rolls, and answers how often each one has connected meanwhile. */
   async function roll(args) {
@@ -231,13 +242,12 @@ describe('a rolling restart of test2 under load', () => {
       const mean = (count * 1_000) / DRAIN_MS;
       if (count < FEWEST) continue;
       console.log(`${spear}: ${count} moved, at most ${most} in a second, ${mean.toFixed(1)} in the mean`);
-      if (busy) continue;
-      assert.ok(most <= STORM * mean, `${spear}: ${most} of ${count} arrived within a second, the mean is ${mean}`);
+      storms.push({ spear, most, count, mean });
     }
     return { moves: [...moves.values()], output, drained: [...drains.keys()].sort() };
   }
 
-  test('every node of every role: at most two moves a client, and none comes in a storm', async () => {
+  test('every node of every role: at most two moves a client', async () => {
     const { conditions } = await (await fetch(`http://127.0.0.1:${50011 + offset}/readyz`)).json();
     const active = conditions.some(({ detail }) => detail.startsWith('active')) ? 'idgen-1' : 'idgen-2';
     const { moves, output, drained } = await roll([]);
@@ -256,15 +266,29 @@ describe('a rolling restart of test2 under load', () => {
     assert.deepEqual(new Set(moves), new Set([1]), `moves: ${moves}`);
   });
 
+  test('no second has more than three times the mean of arrivals', (context) => {
+    if (busy) {
+      context.skip('the machine was busy when this began');
+      return;
+    }
+    // Three spears, then three again.
+    assert.ok(storms.length >= SPEARS, `${storms.length} drains were large enough to judge`);
+    for (const { spear, most, count, mean } of storms) {
+      assert.ok(most <= STORM * mean, `${spear}: ${most} of ${count} arrived within a second, the mean is ${mean}`);
+    }
+  });
+
   test('interrupted, it finishes the node in work and says what is left', async () => {
+    // As a terminal does: to everybody in the foreground.
     const child = spawn(join(ROOT, 'bin', 'rolling-restart.sh'), ['--only', 'stat', '--no-build', 'test2'], {
       env: { ...process.env, ...env },
+      detached: true,
     });
     let output = '';
     let interrupted = false;
     child.stdout.on('data', (data) => {
       output += data;
-      if (output.includes('stat-1: asked to end') && !interrupted) interrupted = child.kill('SIGINT');
+      if (output.includes('stat-1: asked to end') && !interrupted) interrupted = process.kill(-child.pid, 'SIGINT');
     });
     const code = await new Promise((resolve) => child.once('close', resolve));
     assert.equal(code, 130, output);
