@@ -17,18 +17,19 @@ const MOVED_MS = 60_000;
 const PAIRS = 6;
 
 describe('the export', () => {
+  let archive;
+  // Before the cluster's own, which takes the broker away.
+  after(async () => {
+    await archive?.close();
+    assert.deepEqual(archive?.problems, []);
+  });
   const suite = withCluster({
     env: { PHALANX__STAT__EXPORT__TO: 'kafka', PHALANX__STAT__EXPORT__LINGER_MS: '50', PHALANX__STAT__EXPORT__RETRY_MAX_MS: '1000' },
   });
-  let archive;
   before(async () => {
     await exporting(suite.cluster);
     const { port } = suite.cluster.servers.kafka;
     archive = await Archive.open(`127.0.0.1:${port}`, TOPIC);
-  });
-  after(async () => {
-    await archive?.close();
-    assert.deepEqual(archive?.problems, []);
   });
 
   async function pair() {
