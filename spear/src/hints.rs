@@ -1,6 +1,7 @@
 //! What arrives over the relay.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -67,7 +68,15 @@ impl Hints {
         let mut sent = 0_u64;
         let mut arrived = Vec::new();
         let mut probes = time::interval(PROBE_INTERVAL);
+        // Beside everything else: a relay that hangs must not keep hints, or the loss of the link, from being seen.
+        let mut publishing = None;
         loop {
+            let published = async {
+                match &mut publishing {
+                    Some(probe) => Pin::new(probe).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 count = subscription.hints.recv_many(&mut arrived, AT_ONCE) => {
                     if count == 0 {
@@ -77,13 +86,15 @@ impl Hints {
                     self.hub.deliver(payloads.collect());
                 }
                 Ok(()) = subscription.link.changed() => self.link_changed(*subscription.link.borrow()),
+                () = published => publishing = None,
                 _ = probes.tick() => {
                     if sent.saturating_sub(seen.load(Ordering::Relaxed)) >= PROBES_MISSING {
                         self.condition.waiting("probes through the relay do not come back; subscribing again");
                         return tracing::warn!("{PROBES_MISSING} probes through the relay are missing; subscribing again");
                     }
                     sent += 1;
-                    self.probe(sent).await;
+                    // One that is still on its way counts as missing.
+                    publishing = Some(Box::pin(self.probe(sent)));
                 }
             }
         }
@@ -101,7 +112,6 @@ impl Hints {
 
     async fn probe(&self, number: u64) {
         let probe = vec![(self.hub.node.clone(), Payload::Probe(number))];
-        // A relay that hangs must not keep hints from being received: what was not sent counts as missing.
         if let Ok(Err(error)) = time::timeout(PROBE_INTERVAL, self.publisher.publish(probe)).await {
             tracing::debug!(%error, "a probe is not published");
         }
