@@ -146,8 +146,8 @@ async fn on_both_sides_of_a_partition_only_the_majority_serves() {
         if index == leader { far.silence() } else { near.silence() }
     }
     let cut = world.served_by("idgen-2", 200).await;
-    world.served_by("idgen-2", 200).await;
-    assert_eq!(world.history.answered("idgen-1", cut), 0);
+    let since = world.served_by("idgen-2", 200).await;
+    assert_eq!(world.history.answered("idgen-1", since), 0);
     // When it is over, the node that was cut off is a backup.
     world.servers[leader].thaw();
     for wire in first.wires.iter().chain(&second.wires) {

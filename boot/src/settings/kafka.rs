@@ -97,14 +97,14 @@ impl KafkaSettings {
         if sasl && self.user.is_empty() {
             return Err(("user", "expected a user: security has SASL".into()));
         }
-        if !sasl && !self.user.is_empty() {
-            return Err(("user", "expected none: security has no SASL, so nobody would be asked".into()));
-        }
         if !encrypted && !self.ca_file.is_empty() {
             return Err(("ca_file", "expected none: security has no TLS".into()));
         }
         if self.user.is_empty() != self.password.is_empty() {
             return Err(("password", both_or_neither("KAFKA")));
+        }
+        if !sasl && !self.user.is_empty() {
+            return Err(("user", "expected none: security has no SASL, so nobody would be asked".into()));
         }
         let mechanisms = match cfg!(feature = "kafka-tls") {
             true => ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].as_slice(),

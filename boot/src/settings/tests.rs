@@ -258,8 +258,12 @@ fn what_each_host_must_set_is_named_where_it_is_missing() {
 
 #[test]
 fn a_user_of_a_server_needs_a_password() {
-    for (table, name) in [("zookeeper", "ZOOKEEPER"), ("redis", "REDIS"), ("kafka", "KAFKA")] {
-        let directory = profiles(&[("cluster.toml", &format!("[{table}]\nuser = \"phalanx\""))]);
+    for (table, name, more) in [
+        ("zookeeper", "ZOOKEEPER", ""),
+        ("redis", "REDIS", ""),
+        ("kafka", "KAFKA", "security = \"sasl_plaintext\""),
+    ] {
+        let directory = profiles(&[("cluster.toml", &format!("[{table}]\nuser = \"phalanx\"\n{more}"))]);
         let variable = format!("PHALANX__{name}__PASSWORD");
         let message = refusal(load_with(directory.path(), &[]));
         assert!(message.contains(&format!("{table}.password")) && message.contains(&variable), "{message}");
@@ -278,6 +282,11 @@ fn a_bad_setting_of_kafka_is_named() {
         ("publish_timeout_ms = 1", "publish_timeout_ms: expected 100 to 60000, got 1"),
         ("response_timeout_ms = 1", "response_timeout_ms: expected 100 to 60000, got 1"),
         ("security = \"sasl_plaintext\"", "user: expected a user: security has SASL"),
+        ("ca_file = \"ca.pem\"", "ca_file: expected none: security has no TLS"),
+        (
+            "linger_ms = 100\npublish_timeout_ms = 100",
+            "linger_ms: expected less than publish_timeout_ms (100), got 100",
+        ),
     ]);
     for (line, expected) in table {
         let directory = profiles(&[("cluster.toml", &format!("[kafka]\n{line}"))]);

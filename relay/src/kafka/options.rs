@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-/// The largest hint, in bytes: some room above the largest `body_bytes` that can be set.
-pub(super) const HINT_BYTES_MAX: usize = 17 * 1024 * 1024;
+/// The largest hint, in bytes; one that is larger is lost.
+pub(super) const HINT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How much may wait to be published, in KiB; beyond it hints are dropped. As in the relay over Redis.
 const WAITING_KIB_MAX: usize = 64 * 1024;
 /// How many hints may wait to be published.

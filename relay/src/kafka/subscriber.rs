@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const MAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A topic has one partition: all that is published to a node has one order.
 const PARTITION: i32 = 0;
-/// The least that a segment of a topic may take, in bytes: what is old goes by whole segments.
+/// How large a segment of a topic may become, in bytes: what is old goes by whole segments, and none may be smaller than a hint.
 const SEGMENT_BYTES: &str = "16777216";
 
 type Consumer = StreamConsumer<Quiet>;
