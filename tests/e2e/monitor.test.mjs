@@ -71,7 +71,9 @@ test('messages of groups, conversations and users, on whichever spear', async ()
     await end(alice, watcher);
     const direct = directConversation(alice.user, bob.user);
     const expected = [`g:${team} to all`, `${direct} to alice`, `${direct} to bob`, `${directConversation(bob.user, carol)} to carol`];
-    assert.deepEqual(heard(watcher).sort(), expected.sort());
+    // What was sent just before may have been on its way still.
+    const after = heard(watcher).filter((text) => !text.endsWith(' before'));
+    assert.deepEqual(after.sort(), expected.sort());
     // It is live only, and not one's own: there is no history.
     assert.equal((await watcher.ask('sync', { conversation: `g:${team}` })).error.code, 'not_member');
   }

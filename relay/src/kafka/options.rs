@@ -14,6 +14,8 @@ const WAITING_MAX: usize = 200_000;
 const ARRIVED_KIB_MAX: usize = 16 * 1024;
 /// Pauses between attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1_000));
+/// For how long a topic that nobody knows may still become known: less than its first hints are waited for.
+const PROPAGATION: Duration = Duration::from_millis(300);
 /// How often what is known of the topics is read again.
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -141,7 +143,7 @@ impl KafkaOptions {
         config
     }
 
-    /// For the producer. A topic that is unknown fails at once: nobody subscribes to it.
+    /// For the producer. A topic that stays unknown fails: nobody subscribes to it.
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.client();
         let acks = match self.acks {
@@ -155,7 +157,8 @@ impl KafkaOptions {
             .set("message.max.bytes", HINT_BYTES_MAX.to_string())
             .set("queue.buffering.max.messages", WAITING_MAX.to_string())
             .set("queue.buffering.max.kbytes", WAITING_KIB_MAX.to_string())
-            .set("topic.metadata.propagation.max.ms", "0")
+            // A producer that has just connected may hear of a topic only a moment later.
+            .set("topic.metadata.propagation.max.ms", millis(PROPAGATION))
             // What is sent again after an error may overtake or be doubled: the numbers on the hints tell.
             .set("max.in.flight.requests.per.connection", "5");
         config
