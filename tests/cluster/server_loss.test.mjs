@@ -5,10 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { Client, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
-import { Ledger, assertInOrder } from '../support/ledger.mjs';
+import { Client } from '../support/client.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
-import { Traffic } from '../support/traffic.mjs';
+import { all, settle, talkers } from '../support/talkers.mjs';
 import { until } from '../support/wait.mjs';
 
 // Ten session time-outs of the profile. A longer one is asked for by the environment.
@@ -56,43 +55,6 @@ const inReach = () =>
     'the metric says that the snapshot is current',
   );
 
-/** Pairs of users on different spears who write to one another all the while. */
-async function conversations(count) {
-  const found = [];
-  for (let pair = 0; pair < count; pair += 1) {
-    const users = Object.values(await usersOnDifferentSpears(suite.cluster, unique('u')));
-    const [alice, bob] = await Promise.all(users.map((user) => Client.connect(suite.cluster, user)));
-    const ledger = new Ledger();
-    found.push({
-      ledger,
-      clients: [alice, bob],
-      conversation: directConversation(alice.user, bob.user),
-      traffic: [new Traffic(alice, { user: bob.user }, ledger), new Traffic(bob, { user: alice.user }, ledger)],
-    });
-  }
-  return found;
-}
-
-/** Everybody is still on the same connection, and has everything, in order. */
-async function settle(pairs) {
-  await Promise.all(pairs.flatMap(({ traffic }) => traffic.map((writer) => writer.stop())));
-  for (const { clients, conversation, ledger } of pairs) {
-    const stored = await ledger.check(clients[0], conversation);
-    for (const client of clients) {
-      assert.equal(client.disconnected, undefined, `${client.user} is still connected`);
-      const others = stored.filter((message) => message.from !== client.user).length;
-      await until(
-        () => client.in(conversation).filter((message) => message.from !== client.user).length >= others,
-        20_000,
-        `${client.user} has everything of ${conversation}`,
-      );
-      assertInOrder(client);
-    }
-  }
-}
-
-const all = (pairs, act) => Promise.all(pairs.flatMap(({ traffic }) => traffic.map(act)));
-
 /** Messages flow and somebody new comes in, to the end of the outage and not only at its beginning. */
 async function through(pairs, lastsMs) {
   const back = Date.now() + lastsMs;
@@ -105,7 +67,7 @@ async function through(pairs, lastsMs) {
 }
 
 test("ZooKeeper's leader killed: no connection drops, messages flow", { timeout: 120_000 }, async () => {
-  const pairs = await conversations(2);
+  const pairs = await talkers(suite.cluster, 2);
   const before = await starts();
   await all(pairs, (writer) => writer.more(20));
   const leads = await Promise.all(ensemble().map((server) => server.answers('srvr', 'Mode: leader')));
@@ -119,7 +81,7 @@ test("ZooKeeper's leader killed: no connection drops, messages flow", { timeout:
 });
 
 test('two of three ZooKeeper servers away: the same, and tickets are given from the last snapshot', { timeout: 180_000 }, async () => {
-  const pairs = await conversations(2);
+  const pairs = await talkers(suite.cluster, 2);
   const before = await starts();
   await all(pairs, (writer) => writer.more(20));
   const [, ...majority] = ensemble();
@@ -134,7 +96,7 @@ test('two of three ZooKeeper servers away: the same, and tickets are given from 
 
 test('all of ZooKeeper away for ten session time-outs: the same', { timeout: OUTAGE_MS + 150_000 }, async () => {
   const { cluster } = suite;
-  const pairs = await conversations(3);
+  const pairs = await talkers(suite.cluster, 3);
   const before = await starts();
   await all(pairs, (writer) => writer.more(20));
   await Promise.all(ensemble().map((server) => server.kill9()));
@@ -155,7 +117,7 @@ test('all of ZooKeeper away for ten session time-outs: the same', { timeout: OUT
 
 test('Redis killed and started again: connections stay, sends are refused meanwhile', { timeout: 120_000 }, async () => {
   const { cluster } = suite;
-  const pairs = await conversations(3);
+  const pairs = await talkers(suite.cluster, 3);
   await all(pairs, (writer) => writer.more(20));
   await cluster.servers.redis.kill9();
   await all(pairs, (writer) => writer.refused('unavailable'));
@@ -167,7 +129,7 @@ test('Redis killed and started again: connections stay, sends are refused meanwh
 
 test('Redis frozen for a while: the same', { timeout: 120_000 }, async () => {
   const { cluster } = suite;
-  const pairs = await conversations(2);
+  const pairs = await talkers(suite.cluster, 2);
   await all(pairs, (writer) => writer.more(20));
   cluster.servers.redis.freeze();
   await all(pairs, (writer) => writer.refused('unavailable'));
