@@ -21,14 +21,11 @@ export class Verdict {
   ended = [];
   /** How many different ids were given. */
   ids = 0;
+  /** Whether somebody had no time to wait for the rest. */
+  interrupted = false;
 
   constructor(seed, directory) {
     Object.assign(this, { seed, directory });
-  }
-
-  /** Whether there is nothing to look into. */
-  get isClean() {
-    return this.holds && this.ended.length === 0;
   }
 
   /** Takes a round: what the workload counted, the checker's report, what is wrong with ids (ids.mjs). Answers whether it holds. */
@@ -42,21 +39,48 @@ export class Verdict {
     return holds;
   }
 
+  /** Why a run that found nothing proves nothing; undefined where it does. */
+  get emptiness() {
+    if (this.faults === 0) return 'no fault was injected';
+    if (!this.sums.acknowledged) return 'the cluster acknowledged no send';
+    return undefined;
+  }
+
+  /** Of the program: 0 where all holds, 1 where something was found, 130 after Ctrl-C, 2 where nothing was tried. */
+  get exitCode() {
+    if (!this.holds || this.ended.length > 0) return 1;
+    if (this.interrupted) return 130;
+    return this.emptiness ? 2 : 0;
+  }
+
+  /** Whether there is nothing to look into. */
+  get isClean() {
+    return this.exitCode === 0;
+  }
+
   toString() {
     const known = Object.values(RULES).flat();
     const found = Object.entries(RULES).map(([what, rules]) => `${what} ${rules.reduce((all, rule) => all + (this.broken[rule] ?? 0), 0)}`);
     const others = Object.entries(this.broken).filter(([rule]) => !known.includes(rule));
     const { acknowledged = 0, deliveries = 0 } = this.sums;
     return [
-      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} rounds`,
+      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} rounds${this.interrupted ? ', interrupted' : ''}`,
       ...Object.entries(this.kinds)
         .sort(([, one], [, other]) => other - one)
         .map(([kind, count]) => `  ${String(count).padStart(5)} ${kind}`),
       `${acknowledged} sends acknowledged, ${deliveries} deliveries, ${this.ids} ids`,
       [...found, ...others.map(([rule, count]) => `${rule} ${count}`)].join(', '),
-      ...this.ended.map(({ name, end }) => `ended by itself: ${name} ${JSON.stringify(end)}, at ${at}`),
-      this.holds ? 'all promises hold' : `REFUTED; the histories are in ${this.directory}`,
+      ...this.ended.map(({ name, end, at }) => `ended by itself: ${name} ${JSON.stringify(end)}, at ${at}`),
+      this.#conclusion(),
+      ...(this.isClean ? [] : [`the histories that were kept, and the log of the faults: ${this.directory}`]),
     ].join('\n');
+  }
+
+  #conclusion() {
+    if (!this.holds) return 'REFUTED';
+    if (this.ended.length > 0) return `FAILED: no promise is refuted, but a process ended by itself, ${this.ended.length} in all`;
+    if (this.emptiness) return `nothing is proven: ${this.emptiness}`;
+    return `all promises hold${this.interrupted ? ' so far' : ''}`;
   }
 }
 
