@@ -3,20 +3,19 @@
 // The switch is a bridge in a namespace as well, so that nothing of this machine's own network is changed but for one link: the test itself
 // (its clients, and its own looks at the servers) is a further host, `outside`, which is the namespace that it runs in.
 //
-// Names carry the process id of the test. `Network.create` removes what tests that were killed have left behind; `remove` and the end of
-// the process, also by Ctrl-C, remove this one's.
+// Names carry the process id of the test (addresses.mjs). `Network.create` removes what tests that were killed have left behind; `remove`
+// and the end of the process, also by Ctrl-C, remove this one's.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 
+import { linkOf, namespaceOf, ownerOf, subnetFor, whyTaken } from './addresses.mjs';
 import { Rules } from './rules.mjs';
 
-const PREFIX = 'phx';
 const NAMESPACES = '/run/netns';
 const OUTSIDE = 254;
-// Subnets are taken from the process id: 10.64.0.0/24 to 10.127.255.0/24.
-const SUBNETS = 64;
-const OUTGOING = '10000 19999';
+// Outgoing connections stay away from the ports at which nodes listen.
+const OUTGOING = 'echo 10000 19999 >/proc/sys/net/ipv4/ip_local_port_range';
 
 /** Why there can be no hosts here, in words for whoever runs the test; undefined where there can. */
 export function whyNoHosts() {
@@ -25,7 +24,10 @@ export function whyNoHosts() {
     if (!run('sh', ['-c', `command -v ${tool}`], { fails: true })) return `${tool} is missing (Debian: apt-get install ${of})`;
   }
   if (run('unshare', ['--net', 'true'], { fails: true }) === undefined) return 'this kernel, or the container, allows no network namespaces';
-  return undefined;
+  if (run('unshare', ['--net', 'sh', '-c', OUTGOING], { fails: true }) === undefined) {
+    return '/proc/sys is read-only here, as in a container without --privileged, and the hosts need settings of their own there';
+  }
+  return whyTaken(routes());
 }
 
 export class Network {
@@ -42,16 +44,12 @@ export class Network {
     sweep();
     const network = new Network();
     process.once('exit', network.#onExit);
-    network.subnet = `10.${64 + ((network.#pid >> 8) % SUBNETS)}.${network.#pid & 255}`;
-    const far = `${PREFIX}${network.#pid}`;
-    ip('netns', 'add', network.#switch);
-    within(network.#switch, 'ip', 'link', 'add', 'name', 'bridge', 'type', 'bridge', 'forward_delay', '0');
-    within(network.#switch, 'ip', 'link', 'set', 'bridge', 'up');
-    ip('link', 'add', 'name', far, 'type', 'veth', 'peer', 'name', 'outside', 'netns', network.#switch);
-    within(network.#switch, 'ip', 'link', 'set', 'outside', 'master', 'bridge', 'up');
-    ip('addr', 'add', `${network.subnet}.${OUTSIDE}/24`, 'dev', far);
-    ip('link', 'set', far, 'up');
-    names.forEach((name, index) => network.#add(name, index + 1));
+    try {
+      network.#make(names);
+    } catch (error) {
+      network.remove();
+      throw error;
+    }
     return network;
   }
 
@@ -72,11 +70,24 @@ export class Network {
   }
 
   get #switch() {
-    return `${PREFIX}-${this.#pid}-switch`;
+    return namespaceOf(this.#pid, 'switch');
+  }
+
+  #make(names) {
+    this.subnet = subnetFor(this.#pid, routes());
+    const far = linkOf(this.#pid);
+    ip('netns', 'add', this.#switch);
+    within(this.#switch, 'ip', 'link', 'add', 'name', 'bridge', 'type', 'bridge', 'forward_delay', '0');
+    within(this.#switch, 'ip', 'link', 'set', 'bridge', 'up');
+    ip('link', 'add', 'name', far, 'type', 'veth', 'peer', 'name', 'outside', 'netns', this.#switch);
+    within(this.#switch, 'ip', 'link', 'set', 'outside', 'master', 'bridge', 'up');
+    ip('addr', 'add', `${this.subnet}.${OUTSIDE}/24`, 'dev', far);
+    ip('link', 'set', far, 'up');
+    names.forEach((name, index) => this.#add(name, index + 1));
   }
 
   #add(name, number) {
-    const namespace = `${PREFIX}-${this.#pid}-${name}`;
+    const namespace = namespaceOf(this.#pid, name);
     const address = `${this.subnet}.${number}`;
     const link = `to-${name}`;
     this.hosts.set(name, new Host(name, address, namespace));
@@ -86,8 +97,7 @@ export class Network {
     within(namespace, 'ip', 'addr', 'add', `${address}/24`, 'dev', 'eth0');
     within(namespace, 'ip', 'link', 'set', 'eth0', 'up');
     within(namespace, 'ip', 'link', 'set', 'lo', 'up');
-    // Outgoing connections stay away from the ports at which nodes listen.
-    within(namespace, 'sh', '-c', `echo ${OUTGOING} >/proc/sys/net/ipv4/ip_local_port_range`);
+    within(namespace, 'sh', '-c', OUTGOING);
   }
 
   #onExit = () => this.remove();
@@ -130,27 +140,33 @@ function erase(namespace) {
   run('ip', ['netns', 'del', namespace], { fails: true });
 }
 
-/** Removes the hosts of tests that are no more. */
+/** Removes the hosts of tests that are no more, and nothing else. */
 function sweep() {
   if (!existsSync(NAMESPACES)) return;
   for (const name of readdirSync(NAMESPACES)) {
-    const [prefix, pid] = name.split('-');
-    if (prefix === PREFIX && !isNode(pid)) erase(name);
+    const pid = ownerOf(name);
+    if (pid !== undefined && !isNode(pid)) erase(name);
   }
 }
 
 /** Whether this process id still is one of Node.js. */
 function isNode(pid) {
   try {
-    return readFileSync(`/proc/${Number(pid)}/cmdline`, 'utf8').includes('node');
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('node');
   } catch {
     return false;
   }
 }
 
+/** The IPv4 routes of this machine. */
+function routes() {
+  return JSON.parse(run('ip', ['-4', '-json', 'route', 'show', 'table', 'all']) || '[]');
+}
+
+/** Ctrl-C at the terminal goes to all that belong to it: what is under way for a test is to be finished, so it does not. */
 function run(command, args, { input, fails = false } = {}) {
   try {
-    return execFileSync(command, args, { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
+    return execFileSync('setsid', ['--wait', command, ...args], { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
   } catch (error) {
     if (fails) return undefined;
     throw new Error(`${command} ${args.join(' ')}: ${error.stderr || error.message}`);
