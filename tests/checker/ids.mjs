@@ -15,18 +15,18 @@ const SHOWN = 10;
 
 /**
  * @param {Iterable<{began: number, ended: number, first: bigint | string, last: bigint | string}>} records
- * @param {{strict: boolean}} options `strict`: one idgen is active, so order is promised as well; else uniqueness only
+ * @param {{strict: boolean, shown?: number}} options `strict`: one idgen is active, so order is promised as well; else uniqueness only
  * @returns {{holds: boolean, records: number, found: {rule: string, one: object, other: object}[], more: number}} the first
  *   violations, and how many more there are; `toString` says it
  */
-export function checkIds(records, { strict }) {
+export function checkIds(records, { strict, shown = SHOWN }) {
   const calls = [...records].map(parse);
   const found = [...repeated(calls), ...(strict ? backwards(calls) : [])];
   return {
     holds: found.length === 0,
     records: calls.length,
-    found: found.slice(0, SHOWN),
-    more: Math.max(found.length - SHOWN, 0),
+    found: found.slice(0, shown),
+    more: Math.max(found.length - shown, 0),
     toString() {
       const promise = strict ? 'unique and in the order of the calls' : 'unique';
       if (this.holds) return `${this.records} records: ids are ${promise}`;
