@@ -15,12 +15,29 @@ const END_MS = 30_000;
 const running = new Set();
 
 // A test process that ends takes its processes with it: 'exit' is not emitted for a signal that nobody handles.
-for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) {
-  process.once(signal, () => process.exit(128 + number));
-}
+const leave = (number) => () => process.exit(128 + number);
+const interrupted = leave(2);
+process.once('SIGHUP', leave(1));
+process.once('SIGINT', interrupted);
+process.once('SIGTERM', leave(15));
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
+
+/** Lets the first Ctrl-C do this, and the next one end the process. Answers how to take it back. */
+export function onInterrupt(act) {
+  const first = () => {
+    process.once('SIGINT', interrupted);
+    act();
+  };
+  process.removeListener('SIGINT', interrupted);
+  process.once('SIGINT', first);
+  return () => {
+    process.removeListener('SIGINT', first);
+    process.removeListener('SIGINT', interrupted);
+    process.once('SIGINT', interrupted);
+  };
+}
 
 export class Process {
   /** How it ended: `{code, signal}`; undefined while it runs. */
@@ -28,10 +45,10 @@ export class Process {
   #child;
   #ended;
 
-  /** Starts `command`; what it prints is added to the file `log`. */
-  constructor(command, args, { env, log }) {
+  /** Starts `command`; what it prints is added to the file `log`. `detached`: Ctrl-C at the terminal does not reach it. */
+  constructor(command, args, { env, log, detached = false }) {
     const output = createWriteStream(log, { flags: 'a' });
-    this.#child = spawn(command, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(command, args, { cwd: ROOT, env, detached, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child.stdout.pipe(output, { end: false });
     this.#child.stderr.pipe(output, { end: false });
     running.add(this.#child);

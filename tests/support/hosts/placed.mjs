@@ -3,10 +3,12 @@
 import { Process } from '../process.mjs';
 
 export class Placed {
-  /** Whether it was ended from here. */
-  wasKilled = false;
   #process;
   #command;
+  /** Whether its end was brought about from here, or is noted. */
+  #endIsKnown = false;
+  /** Ends that nobody from here brought about: `{end, at}`. */
+  #crashes = [];
 
   /**
    * @param {string} name for the log and for people
@@ -26,23 +28,27 @@ export class Placed {
     return this.#process !== undefined && this.#process.end === undefined;
   }
 
-  /** How it ended: `{code, signal}`; undefined while it runs. */
-  get end() {
-    return this.#process?.end;
-  }
-
   /** Starts it, unless it runs; nobody waits until it serves. */
   start() {
     if (this.runs) return;
-    this.wasKilled = false;
+    this.#look();
+    this.#endIsKnown = false;
     const [command, args] = this.host.command(...this.#command);
-    this.#process = new Process(command, args, { env: this.env, log: `${this.logs}/${this.name}.log` });
+    // Ctrl-C at the terminal is for the test, which decides what becomes of its processes.
+    this.#process = new Process(command, args, { env: this.env, log: `${this.logs}/${this.name}.log`, detached: true });
   }
 
   /** SIGKILL; resolves once it is gone. */
   async kill9() {
-    this.wasKilled = true;
+    this.#look();
+    this.#endIsKnown = true;
     await this.#process?.kill9();
+  }
+
+  /** The ends by itself since the last call, also those before it was started again or killed: `{end: {code, signal}, at}`. */
+  takeCrashes() {
+    this.#look();
+    return this.#crashes.splice(0);
   }
 
   /** SIGSTOP: connections stay, nothing answers. */
@@ -56,5 +62,11 @@ export class Placed {
 
   signal(name) {
     this.#process.signal(name);
+  }
+
+  #look() {
+    if (this.#process === undefined || this.runs || this.#endIsKnown) return;
+    this.#crashes.push({ end: this.#process.end, at: Date.now() });
+    this.#endIsKnown = true;
   }
 }

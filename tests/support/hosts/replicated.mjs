@@ -129,6 +129,7 @@ export class Replicated {
 }
 
 async function ask(host, port, words) {
-  const { stdout } = await promisify(execFile)('redis-cli', ['-h', host.address, '-p', String(port), ...words], { timeout: ANSWER_MS });
+  // In a session of its own: Ctrl-C at the terminal does not end it.
+  const { stdout } = await promisify(execFile)('setsid', ['redis-cli', '-h', host.address, '-p', String(port), ...words], { timeout: ANSWER_MS });
   return stdout;
 }

@@ -1,5 +1,6 @@
 // What goes wrong between hosts: packets that are dropped (nftables, in the namespace of the host that they reach), and a thin link
-// (tc tbf: what does not fit through waits, which is how delay comes about; this kernel may have no netem).
+// (tc tbf: what does not fit through waits, which is how delay comes about, and what would wait for longer than the queue is long is
+// dropped; the kernel may have no netem).
 //
 // A cut drops without a word: no RST, no ICMP, so both ends are left with half-open connections. Each rule has an owner, and goes with it.
 

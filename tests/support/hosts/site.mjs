@@ -41,6 +41,7 @@ export class Site {
   /** id → `{role, id, url, admin, host, process, clock?}`; `clock` is a file that sets an idgen's wall clock */
   nodes = new Map();
   #turn = 0;
+  #keeps = false;
 
   /**
    * Starts everything, and waits until it is ready. `dispose` takes it down.
@@ -73,7 +74,8 @@ export class Site {
 
   /** Every process of ours and of the servers. */
   get processes() {
-    return [...this.nodes.values()].map(({ process }) => process).concat(this.zookeeper.servers, this.redis.servers, this.redis.sentinels);
+    const servers = [this.zookeeper?.servers, this.redis?.servers, this.redis?.sentinels];
+    return [...this.nodes.values()].map(({ process }) => process).concat(servers.flatMap((some) => some ?? []));
   }
 
   of(role) {
@@ -157,14 +159,21 @@ export class Site {
       .join('\n');
   }
 
+  /** From now on the logs stay, whatever `dispose` is told, and also where the test is ended. */
+  keep() {
+    this.#keeps = true;
+    process.removeListener('exit', this.#onExit);
+  }
+
   /** Ends everything, and removes the hosts; the logs too, unless the test failed or `keep` says otherwise. */
   async dispose({ failed = false, keep = failed } = {}) {
+    if (keep) this.keep();
     if (failed) console.error(`--- the last lines:\n${this.logTail()}\n---`);
-    if (keep) console.error(`the logs are kept: ${this.logs}`);
-    await Promise.all(this.zookeeper ? this.processes.map((process) => process.kill9()) : []);
+    if (this.#keeps) console.error(`the logs are kept: ${this.logs}`);
+    await Promise.all(this.processes.map((process) => process.kill9()));
     this.network.remove();
     process.removeListener('exit', this.#onExit);
-    if (!keep) this.#onExit();
+    if (!this.#keeps) this.#onExit();
   }
 
   #onExit = () => rmSync(this.directory, { recursive: true, force: true });
