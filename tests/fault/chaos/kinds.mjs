@@ -7,11 +7,12 @@
 //
 // # Which faults overlap
 //
-// The promises are made for any single fault. More is drawn wherever they still hold: faults of our own nodes, and of the paths between
-// them, overlap without limit, also with those of servers. What is never drawn together is named by `needs`: whoever needs `redis` waits
-// until no other one does, and gives it back only when the primary has two replicas again that follow it closely and the Sentinels agree;
-// so the primary and the only replica that confirmed are never lost together. `zookeeper` likewise: two of three servers stay.
-// Two faults never share a process or a host's path.
+// The promises are made for any single fault. More is drawn wherever they still hold: faults of our own nodes, and of the paths that
+// these have, overlap without limit, also with those of servers. What never happens together is named by `needs`: whoever needs `redis`
+// waits until no other one does, and gives it back only when the primary has two replicas again that follow it closely and the Sentinels
+// agree; so the primary and the only replica that confirmed are never lost together. `zookeeper` likewise: two of three servers stay, save
+// in an outage. A node is killed or frozen by one fault at a time, and a host has one thin link, a clock one step. `session-expiry`,
+// `relay-cut`, cuts of nodes' paths and loss need nothing: they come whatever else is amiss, also over one another.
 
 import { PATHS } from './paths.mjs';
 import { PROCESSES } from './processes.mjs';
@@ -23,6 +24,7 @@ import { SESSIONS } from './sessions.mjs';
  *
  * A kind is `{weight, draw(site, random)}`; a draw is `{target, needs, ms, begin(), end(), healed?()}`: `target` may be set by `begin`, `ms`
  * is how long it lasts, `healed` is waited for before what it needs is given back. `begin` may answer false: there was nothing to do it to.
+ * All that is drawn is drawn by `draw`; `begin` only looks who it meets: the leader, the primary, a session (draws.mjs).
  */
 export const LANES = [
   { name: 'processes', pause: 2_500, kinds: PROCESSES },

@@ -1,7 +1,8 @@
 // What goes wrong between hosts. Nothing tells either end: no RST, no ICMP.
 //
-// A host of servers is cut off from the other two only where it holds no primary (`redis-primary-cut` is the other case), and loses packets
-// or gets a thin link only then: else the Sentinels replace a primary that lives. A node may lose the way to any server.
+// A host of servers is cut off from the other two by `cut-server`, where it holds a replica, and by `redis-primary-cut`. Between hosts of
+// servers nothing else goes wrong, no loss and no thin link: the Sentinels would replace a primary that lives, at any time. A host of nodes
+// may lose the way to any server, all of it or some packets.
 
 import { NODE_HOSTS, SERVER_HOSTS } from '../../support/hosts/site.mjs';
 
@@ -60,7 +61,7 @@ export const PATHS = {
     },
   },
 
-  /** Packets to and from a host get lost. */
+  /** Packets to and from a host of nodes get lost. */
   loss: {
     weight: 3,
     draw(site, random) {
@@ -71,7 +72,7 @@ export const PATHS = {
     },
   },
 
-  /** A host sends through a thin link: everything waits in its queue. */
+  /** A host of nodes sends through a thin link: what does not fit waits in its queue, and is dropped where the queue is full. */
   slow: {
     weight: 3,
     draw(site, random) {

@@ -14,7 +14,10 @@ const wholeRedis = (site) => () => site.redis.inSync();
 export const SERVERS = {
   'zookeeper-kill': {
     weight: 3,
-    draw: (site, random) => zookeeper(site, () => kill(random.pick(site.zookeeper.servers)), random.around(AWAY_MS)),
+    draw(site, random) {
+      const server = random.pick(site.zookeeper.servers);
+      return zookeeper(site, () => kill(server), random.around(AWAY_MS));
+    },
   },
 
   'zookeeper-leader-kill': {
@@ -25,7 +28,10 @@ export const SERVERS = {
 
   'zookeeper-freeze': {
     weight: 3,
-    draw: (site, random) => zookeeper(site, () => freeze(random.pick(site.zookeeper.servers)), frozen(random)),
+    draw(site, random) {
+      const server = random.pick(site.zookeeper.servers);
+      return zookeeper(site, () => freeze(server), frozen(random));
+    },
   },
 
   /** All three: nobody is registered, elected or expired meanwhile. */
@@ -95,7 +101,10 @@ export const SERVERS = {
 
   'sentinel-kill': {
     weight: 1,
-    draw: (site, random) => redis(site, () => kill(random.pick(site.redis.sentinels)), random.around(AWAY_MS)),
+    draw(site, random) {
+      const sentinel = random.pick(site.redis.sentinels);
+      return redis(site, () => kill(sentinel), random.around(AWAY_MS));
+    },
   },
 
   /** A host with a replica: its ZooKeeper, its Redis and its Sentinel at once. */

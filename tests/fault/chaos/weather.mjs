@@ -1,9 +1,13 @@
 // Faults, one lane beside the other, until there were enough; then everything is healed.
 
-import { LANES } from './kinds.mjs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-const HEAL_MS = 120_000;
-const WATCH_MS = 500;
+import { draws, lanesOf } from './draws.mjs';
+
+// Longer than whoever has it may take: 60 s each until another primary is made, until it is known who that is, and until all follow it,
+// besides the time that the fault itself lasts.
+const TAKE_MS = 300_000;
+const LOOK_MS = 50;
 
 export class Weather {
   /** kind → how many were injected, in all rounds */
@@ -12,50 +16,76 @@ export class Weather {
   /** What ended although nobody killed it: `{name, end, at}`. */
   ended = [];
   #site;
+  #seed;
   #log;
-  #kinds;
+  #lanes;
   #held = new Set();
-  #waiting = [];
+  #enough = 0;
+  #deadline = 0;
+  #stopped = false;
+  /** `{error}` of the first lane that could not go on. */
+  #failure;
 
   /**
    * @param site a Site
-   * @param {{random: import('../../workload/random.mjs').Random, log: (line: object) => void, only?: string[], without?: string[]}} how
-   *   `only` and `without` name kinds
+   * @param {{seed: number, log: (line: object) => void, only?: string[], without?: string[]}} how `only` and `without` name kinds
    */
-  constructor(site, { random, log, only = [], without = [] }) {
+  constructor(site, { seed, log, only, without }) {
     this.#site = site;
+    this.#seed = seed;
     this.#log = log;
-    const wanted = (name) => (only.length === 0 || only.includes(name)) && !without.includes(name);
-    this.#kinds = LANES.map((lane) => ({
-      ...lane,
-      random: random.of(lane.name),
-      weights: Object.fromEntries(Object.entries(lane.kinds).filter(([name]) => wanted(name)).map(([name, { weight }]) => [name, weight])),
-    })).filter(({ weights }) => Object.keys(weights).length > 0);
-    if (this.#kinds.length === 0) throw new Error('no kind of fault is left');
+    this.#lanes = lanesOf({ only, without });
+    if (this.#lanes.length === 0) throw new Error('no kind of fault is left');
   }
 
-  /** Injects so many more, or as many as there is time for, and heals everything. */
-  async blow(count, deadline = Infinity) {
-    const enough = this.injected + count;
-    this.isOver = () => this.injected >= enough || performance.now() >= deadline;
-    const watch = setInterval(() => this.#watch(), WATCH_MS);
-    try {
-      await Promise.all(this.#kinds.map((lane) => this.#lane(lane)));
-    } finally {
-      clearInterval(watch);
-    }
-    this.#watch();
+  /** Injects so many more in a round, or as many as there is time for, and heals everything. */
+  async blow(round, count, deadline = Infinity) {
+    this.#enough = this.injected + count;
+    this.#deadline = deadline;
+    // Also where one of them cannot go on the others end first: what they have under way is healed by whoever began it.
+    await Promise.all(
+      this.#lanes.map((lane) =>
+        this.#lane(round, lane).catch((error) => {
+          this.#failure ??= { error };
+        }),
+      ),
+    );
+    if (this.#failure) throw this.#failure.error;
+    this.watch();
     await this.#site.whole();
   }
 
-  async #lane({ kinds, weights, random, pause }) {
-    while (!this.isOver()) {
-      await this.#rest(random.around(pause));
-      if (this.isOver()) return;
-      const kind = random.weighted(weights);
-      const fault = kinds[kind].draw(this.#site, random);
-      await this.#take(fault.needs);
-      if (this.isOver()) return this.#give(fault.needs);
+  /** No more faults, in this round or a later one. */
+  stop() {
+    this.#stopped = true;
+  }
+
+  get isStopped() {
+    return this.#stopped;
+  }
+
+  get isOver() {
+    return this.#stopped || this.#failure !== undefined || this.injected >= this.#enough || performance.now() >= this.#deadline;
+  }
+
+  /** Notes what has ended by itself, a finding, and starts it again, as a supervisor does. To be called all the while. */
+  watch() {
+    for (const process of this.#site.processes) {
+      const crashes = process.takeCrashes();
+      for (const { end, at } of crashes) {
+        this.ended.push({ name: process.name, end, at: new Date(at).toISOString() });
+        this.#log({ at, ended: process.name, ...end });
+      }
+      if (crashes.length > 0) process.start();
+    }
+  }
+
+  async #lane(round, lane) {
+    for (const { number, rest, kind, random } of draws(this.#seed, round, lane)) {
+      await this.#rest(rest);
+      if (this.isOver) return;
+      const fault = lane.kinds[kind].draw(this.#site, random);
+      if (!(await this.#take(fault.needs))) return;
       const at = Date.now();
       const done = await fault.begin();
       if (done !== false) {
@@ -65,46 +95,28 @@ export class Weather {
       }
       // Also at the end of the storm: what was begun is healed.
       await fault.end();
-      if (done !== false) this.#log({ at, fault: kind, target: fault.target, until: Date.now() });
+      if (done !== false) this.#log({ at, lane: lane.name, number, fault: kind, target: fault.target, until: Date.now() });
+      if (this.#failure) return;
       await fault.healed?.();
-      this.#give(fault.needs);
+      for (const need of fault.needs) this.#held.delete(need);
     }
   }
 
-  /** Waits until nobody else has any of these. */
+  /** Waits until nobody else has any of these; false where the storm is over before. */
   async #take(needs) {
-    const deadline = performance.now() + HEAL_MS;
+    const deadline = performance.now() + TAKE_MS;
     while (needs.some((need) => this.#held.has(need))) {
-      if (performance.now() > deadline) throw new Error(`${needs} were not free within ${HEAL_MS} ms`);
-      await new Promise((resolve) => this.#waiting.push(resolve));
+      if (this.isOver) return false;
+      if (performance.now() > deadline) throw new Error(`${needs} were not free within ${TAKE_MS} ms`);
+      await sleep(LOOK_MS);
     }
     for (const need of needs) this.#held.add(need);
-  }
-
-  #give(needs) {
-    for (const need of needs) this.#held.delete(need);
-    for (const wake of this.#waiting.splice(0)) wake();
+    return true;
   }
 
   /** Nobody waits out a long fault of a storm that is over. */
-  #rest(ms) {
-    return new Promise((resolve) => {
-      const began = performance.now();
-      const timer = setInterval(() => {
-        if (performance.now() - began < ms && !this.isOver()) return;
-        clearInterval(timer);
-        resolve();
-      }, 50);
-    });
-  }
-
-  /** A process that ends by itself is a finding; it is started again, as a supervisor does. */
-  #watch() {
-    for (const process of this.#site.processes) {
-      if (process.runs || process.wasKilled || process.end === undefined) continue;
-      this.ended.push({ name: process.name, end: process.end, at: new Date().toISOString() });
-      this.#log({ at: Date.now(), ended: process.name, ...process.end });
-      process.start();
-    }
+  async #rest(ms) {
+    const end = performance.now() + ms;
+    for (let left = ms; left > 0 && !this.isOver; left = end - performance.now()) await sleep(Math.min(LOOK_MS, left));
   }
 }
