@@ -11,22 +11,31 @@ network namespace (this needs root, iproute2 and nftables); users with several d
 go all the while; and faults, drawn by the seed, many at a time. It goes by rounds: a storm of 40 faults, everything heals, all
 devices come back, and the checker judges what was recorded: nothing acknowledged lost, nothing twice, nothing out of order.
 
-  --seed S          repeats what is drawn, not when it comes; printed where it is not given
-  --faults N        so many faults, 100 where neither this nor --minutes is given
-  --minutes M       at most so long
+  --seed S          repeats what is drawn (below); printed where it is not given
+  --faults N        so many faults, at least 1; 100 where neither this nor --minutes is given
+  --minutes M       at most so long, the start among it; the last round ends as every one does
   --only KIND,...   only faults of these kinds
   --without KIND,...
   --strict          with on_zookeeper_loss = "stop": ids are to be in the order of the calls, too
   --set NAME=VALUE  a setting of the cluster, as an environment variable: --set PHALANX__REDIS__WAIT_REPLICAS=0 is to be refuted
   --keep            keep the histories and logs, also of what holds
 
-Ends with 0 where all promises hold, 1 where one is refuted (the histories are kept), 2 where something else failed. The kinds are
+A seed repeats, for each round and each of the five lanes of faults, their order, kinds, pauses and durations, the nodes, hosts and
+directions that they are about; and for each round what every user means to do. It does not repeat when things happen, so neither how many
+faults of a lane fall into a round, nor who the leader or the primary is then, nor which session of a host ends. --only and --without
+make another draw of the same seed.
+
+Ends with 0 where all promises hold; 1 where one is refuted, or a process ended that nobody had killed (the history of the round and
+the logs are kept); 2 where the arguments are wrong, the run itself failed, or nothing is proven, because no fault was injected or no send
+acknowledged. Ctrl-C ends the round, heals, and prints the verdict so far: then it is 130, or 1; a second one ends at once. The kinds are
 in tests/fault/chaos/kinds.mjs; docs/guarantees.md says what the verdict means. PHALANX_BIN names the program,
 target/test1/phalanx by default.
 USAGE
 }
 
-case ${1-} in -h | --help) usage; exit 0 ;; esac
+for argument in "$@"; do
+  case $argument in -h | --help) usage; exit 0 ;; esac
+done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ -d tests/node_modules ] || npm ci --prefix tests --no-audit --no-fund
 exec node tests/fault/chaos/run.mjs "$@"

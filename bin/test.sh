@@ -161,7 +161,8 @@ node_test() { node --test --test-force-exit "$@"; }
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
 step "build of the echo server" cargo build --profile test1 --workspace --example echo
 step "unit tests of the client helper" node_test tests/client/*.test.mjs
-step "the checker of the promises" node_test tests/checker/*.test.mjs
+step "the checker of the promises, and what faults are drawn" node_test tests/checker/*.test.mjs tests/fault/chaos/*.test.mjs \
+  tests/support/hosts/*.test.mjs
 socket_tests() { # COMMAND
   PHALANX_ECHO=$1 node_test --test-concurrency=1 tests/socket/*.test.mjs
 }

@@ -3,31 +3,37 @@
 // It goes by rounds, so that memory stays bounded: new users and conversations, a storm of so many faults, everything heals, all devices
 // come back, the checker judges the recorded history of the round. The cluster lives through all rounds.
 //
-//   kinds.mjs    the kinds of faults, and which overlap; one file for each sort of them
-//   weather.mjs  draws and injects them, heals them
-//   ids.mjs      ids over all rounds
-//   verdict.mjs  what was found
+//   options.mjs    the command line
+//   kinds.mjs      the kinds of faults, and which overlap; one file for each sort of them
+//   draws.mjs      what a seed draws
+//   selection.mjs  the seeds of CI, and what these are to draw
+//   weather.mjs    injects it, and heals it
+//   ids.mjs        ids over all rounds
+//   verdict.mjs    what was found
 
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { checkFile } from '../../checker/check.mjs';
 import { whyNoHosts } from '../../support/hosts/network.mjs';
 import { Site } from '../../support/hosts/site.mjs';
-import { Random } from '../../workload/random.mjs';
-import { environment, randomSeed } from '../../workload/run.mjs';
+import { ROOT, onInterrupt } from '../../support/process.mjs';
+import { environment } from '../../workload/run.mjs';
 import { World } from '../../workload/world.mjs';
 import { Ids } from './ids.mjs';
-import { KINDS } from './kinds.mjs';
+import { Refused, parse } from './options.mjs';
 import { Verdict, line } from './verdict.mjs';
 import { Weather } from './weather.mjs';
 
 const FAULTS_A_ROUND = 40;
 const USERS = 10;
 const GROUPS = 3;
+const WATCH_MS = 500;
+// Of what is wrong with ids in a round, of each sort.
+const SHOWN = 10;
 // Sends wait for ZooKeeper rather than for ids of their own.
 const STRICT = { PHALANX__CLUSTER__ON_ZOOKEEPER_LOSS: 'stop' };
 
@@ -35,40 +41,61 @@ const STRICT = { PHALANX__CLUSTER__ON_ZOOKEEPER_LOSS: 'stop' };
  * Runs until so many faults were injected, or the time is over; the last round is whole, too.
  *
  * @param {{seed: number, faults?: number, minutes?: number, only?: string[], without?: string[], strict?: boolean, keep?: boolean,
- *   env?: Record<string, string>, say?: (text: string) => void}} options `only` and `without` name kinds; `strict`: ids are to be in the
- *   order of the calls, too; `keep`: histories and logs
- * @returns {Promise<Verdict>}
+ *   interruptible?: boolean, env?: Record<string, string>, say?: (text: string) => void}} options `only` and `without` name kinds; `strict`:
+ *   ids are to be in the order of the calls, too; `keep`: histories and logs; `interruptible`: Ctrl-C ends the round, and the run with it
+ * @returns {Promise<Verdict>} rejects where the run itself failed; `verdict` of the error is what was found until then
  */
 export async function chaos(options) {
-  const { seed, faults = Infinity, minutes = Infinity, only, without, strict = false, keep = false, env, say = () => {} } = options;
+  const { seed, faults = Infinity, minutes = Infinity, only, without, strict = false, keep = false, interruptible = false, env, say = () => {} } = options;
   const began = performance.now();
   const deadline = began + minutes * 60_000;
-  const verdict = new Verdict(seed, mkdtempSync(join(tmpdir(), `phalanx-chaos-${seed}-`)));
   const site = await Site.start({ env: { ...settings(seed), ...(strict ? STRICT : {}), ...env } });
+  const verdict = new Verdict(seed, mkdtempSync(join(tmpdir(), `phalanx-chaos-${seed}-`)));
+  const log = (entry) => {
+    appendFileSync(join(verdict.directory, 'faults.jsonl'), `${JSON.stringify({ round: verdict.rounds, ...entry })}\n`);
+  };
+  const weather = new Weather(site, { seed, log, only, without });
+  const ids = new Ids({ strict });
+  Object.assign(verdict, { kinds: weather.counts, ended: weather.ended });
+  // All the while: what ends by itself may do so when no fault is about.
+  const watching = setInterval(() => weather.watch(), WATCH_MS);
+  const goOn = interruptible && onInterrupt(() => {
+    verdict.interrupted = true;
+    weather.stop();
+    say(`interrupted: the round ends, everything heals, the verdict follows; once more ends at once. The histories: ${verdict.directory}`);
+  });
   let ran = false;
   try {
-    const log = (entry) => {
-      appendFileSync(join(verdict.directory, 'faults.jsonl'), `${JSON.stringify({ round: verdict.rounds, ...entry })}\n`);
-    };
-    const weather = new Weather(site, { random: new Random(seed).of('weather'), log, only, without });
-    const ids = new Ids({ strict });
-    Object.assign(verdict, { kinds: weather.counts, ended: weather.ended });
-    while (weather.injected < faults && performance.now() < deadline) {
+    while (!weather.isStopped && weather.injected < faults && performance.now() < deadline) {
       verdict.rounds += 1;
+      const ended = verdict.ended.length;
       const count = Math.min(FAULTS_A_ROUND, faults - weather.injected);
       const path = join(verdict.directory, `round-${verdict.rounds}.jsonl`);
-      const world = worldOf(site, verdict, path, () => weather.blow(count, deadline));
+      const world = worldOf(site, verdict, path, () => weather.blow(verdict.rounds, count, deadline));
       await world.run();
       const [report, wrong] = [await checkFile(path), await ids.read(path)];
+      weather.watch();
       Object.assign(verdict, { faults: weather.injected, ids: ids.count });
       const holds = verdict.add(world.counts, report, wrong);
       const time = `${((performance.now() - began) / 60_000).toFixed(1)} min, round ${verdict.rounds}`;
       say(`${time}: ${verdict.faults} faults; ${line(world.counts)}; ${holds ? 'all promises hold' : 'REFUTED'}`);
-      if (!holds) say([report, ...wrong.twice, ...wrong.backwards, `the history: ${path}`].join('\n'));
-      else if (!keep) rmSync(path);
+      if (!holds) say([report, ...wrong.twice.slice(0, SHOWN), ...wrong.backwards.slice(0, SHOWN)].join('\n'));
+      if (!holds || verdict.ended.length > ended) {
+        // Whatever comes later, and however the run ends.
+        site.keep();
+        say(`the history: ${path}; the logs: ${site.logs}`);
+      } else if (!keep && !verdict.interrupted) {
+        rmSync(path);
+      }
     }
     ran = true;
+  } catch (error) {
+    throw Object.assign(error, { verdict });
   } finally {
+    clearInterval(watching);
+    if (goOn) goOn();
+    weather.watch();
+    verdict.faults = weather.injected;
     await site.dispose({ failed: !ran, keep: !ran || !verdict.isClean || keep });
   }
   if (verdict.isClean && !keep) rmSync(verdict.directory, { recursive: true });
@@ -86,32 +113,22 @@ function worldOf(site, { seed, rounds }, path, trouble) {
 }
 
 async function main() {
-  const text = { type: 'string' };
-  const list = { ...text, multiple: true };
-  const { values } = parseArgs({
-    options: { seed: text, faults: text, minutes: text, only: list, without: list, set: list, keep: { type: 'boolean' }, strict: { type: 'boolean' } },
-  });
-  const names = (all = []) => all.flatMap((each) => each.split(','));
-  const [only, without] = [names(values.only), names(values.without)];
-  for (const name of [...only, ...without]) {
-    if (!(name in KINDS)) throw new Error(`there is no kind ${name}; there is: ${Object.keys(KINDS).join(' ')}`);
-  }
+  const options = parse(process.argv.slice(2));
+  if (options.help) return execFileSync(join(ROOT, 'bin', 'chaos.sh'), ['--help'], { stdio: 'inherit' });
   const why = whyNoHosts();
-  if (why) throw new Error(`no hosts can be made: ${why}`);
-  const seed = Number(values.seed ?? randomSeed());
-  const minutes = Number(values.minutes ?? Infinity);
-  const faults = Number(values.faults ?? (minutes < Infinity ? Infinity : 100));
-  if ([seed, minutes, faults].some(Number.isNaN)) throw new Error('--seed, --faults and --minutes are numbers');
-  const env = Object.fromEntries((values.set ?? []).map((each) => each.split(/=(.*)/s, 2)));
+  if (why) throw new Refused(`no hosts can be made: ${why}`);
+  const { seed, faults, minutes } = options;
   console.log(`seed ${seed}: ${faults < Infinity ? `${faults} faults` : 'faults'}${minutes < Infinity ? ` for at most ${minutes} minutes` : ''}`);
-  const verdict = await chaos({ seed, faults, minutes, only, without, strict: values.strict, keep: values.keep, env, say: console.log });
+  const verdict = await chaos({ ...options, interruptible: true, say: console.log });
   console.log(String(verdict));
-  process.exit(verdict.holds ? 0 : 1);
+  return process.exit(verdict.exitCode);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await main().catch((error) => {
-    console.error(error.stack);
-    process.exit(2);
+    console.error(error instanceof Refused ? `chaos: ${error.message}` : error.stack);
+    const { verdict } = error;
+    if (verdict) console.log(`the run failed; what it had found until then:\n${verdict}`);
+    process.exit(verdict?.exitCode === 1 ? 1 : 2);
   });
 }
