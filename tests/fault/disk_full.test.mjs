@@ -20,13 +20,21 @@ const LEFT_BYTES = 512 * 1024;
 const BODY = 'x'.repeat(8_000);
 const BUDGET_MS = 30_000;
 
-/** A disk of its own: a tmpfs of fixed size. */
+/** A disk of its own: a tmpfs of fixed size. It goes with `unmount`, or with the process. */
 class Disk {
+  #onExit = () => this.unmount();
+
   static mount() {
     if (process.getuid() !== 0) throw new Error('a disk of its own needs root, to mount a tmpfs');
     const disk = new Disk();
     disk.path = mkdtempSync(join(tmpdir(), 'phalanx-disk-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'phalanx-test', disk.path]);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'phalanx-test', disk.path]);
+    } catch (error) {
+      rmdirSync(disk.path);
+      throw error;
+    }
+    process.once('exit', disk.#onExit);
     return disk;
   }
 
@@ -41,6 +49,7 @@ class Disk {
   }
 
   unmount() {
+    process.removeListener('exit', this.#onExit);
     execFileSync('umount', ['--lazy', this.path]);
     rmdirSync(this.path);
   }
@@ -50,12 +59,16 @@ class Disk {
 if (EMBEDDED) {
   test('a disk that is full refuses, and loses nothing', { timeout: 180_000 }, async (context) => {
     const disk = Disk.mount();
-    const cluster = await Cluster.start({ env: { PHALANX__CLUSTER__DATA_DIR: join(disk.path, 'data') } });
+    let cluster;
     context.after(async () => {
-      closeAll();
-      await cluster.dispose({ failed: context.passed === false });
-      disk.unmount();
+      try {
+        closeAll();
+        await cluster?.dispose({ failed: context.passed === false });
+      } finally {
+        disk.unmount();
+      }
     });
+    cluster = await Cluster.start({ env: { PHALANX__CLUSTER__DATA_DIR: join(disk.path, 'data') } });
     // The signing key lies in the data directory, which is elsewhere: the cluster's own door signs.
     const [alice, bob] = await Promise.all([unique('alice'), unique('bob')].map((user) => Client.connect(cluster, user)));
     const conversation = directConversation(alice.user, bob.user);
