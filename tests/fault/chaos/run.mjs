@@ -46,7 +46,8 @@ const STRICT = { PHALANX__CLUSTER__ON_ZOOKEEPER_LOSS: 'stop' };
  * @returns {Promise<Verdict>} rejects where the run itself failed; `verdict` of the error is what was found until then
  */
 export async function chaos(options) {
-  const { seed, faults = Infinity, minutes = Infinity, only, without, strict = false, keep = false, interruptible = false, env, say = () => {} } = options;
+  const { seed, faults = Infinity, minutes = Infinity, only, without, env, say = () => {} } = options;
+  const { strict = false, keep = false, interruptible = false } = options;
   const began = performance.now();
   const deadline = began + minutes * 60_000;
   const site = await Site.start({ env: { ...settings(seed), ...(strict ? STRICT : {}), ...env } });
@@ -90,6 +91,7 @@ export async function chaos(options) {
     }
     ran = true;
   } catch (error) {
+    verdict.broke = true;
     throw Object.assign(error, { verdict });
   } finally {
     clearInterval(watching);
@@ -128,7 +130,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await main().catch((error) => {
     console.error(error instanceof Refused ? `chaos: ${error.message}` : error.stack);
     const { verdict } = error;
-    if (verdict) console.log(`the run failed; what it had found until then:\n${verdict}`);
-    process.exit(verdict?.exitCode === 1 ? 1 : 2);
+    if (verdict) console.log(String(verdict));
+    process.exit(verdict?.exitCode ?? 2);
   });
 }

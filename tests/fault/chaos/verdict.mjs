@@ -23,6 +23,8 @@ export class Verdict {
   ids = 0;
   /** Whether somebody had no time to wait for the rest. */
   interrupted = false;
+  /** Whether the run itself could not go on. */
+  broke = false;
 
   constructor(seed, directory) {
     Object.assign(this, { seed, directory });
@@ -46,11 +48,11 @@ export class Verdict {
     return undefined;
   }
 
-  /** Of the program: 0 where all holds, 1 where something was found, 130 after Ctrl-C, 2 where nothing was tried. */
+  /** Of the program: 0 where all holds, 1 where something was found, 130 after Ctrl-C, 2 where the run broke off or nothing was tried. */
   get exitCode() {
     if (!this.holds || this.ended.length > 0) return 1;
-    if (this.interrupted) return 130;
-    return this.emptiness ? 2 : 0;
+    if (this.interrupted && !this.broke) return 130;
+    return this.broke || this.emptiness ? 2 : 0;
   }
 
   /** Whether there is nothing to look into. */
@@ -64,7 +66,7 @@ export class Verdict {
     const others = Object.entries(this.broken).filter(([rule]) => !known.includes(rule));
     const { acknowledged = 0, deliveries = 0 } = this.sums;
     return [
-      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} rounds${this.interrupted ? ', interrupted' : ''}`,
+      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} rounds${this.#unfinished}`,
       ...Object.entries(this.kinds)
         .sort(([, one], [, other]) => other - one)
         .map(([kind, count]) => `  ${String(count).padStart(5)} ${kind}`),
@@ -80,7 +82,12 @@ export class Verdict {
     if (!this.holds) return 'REFUTED';
     if (this.ended.length > 0) return `FAILED: no promise is refuted, but a process ended by itself, ${this.ended.length} in all`;
     if (this.emptiness) return `nothing is proven: ${this.emptiness}`;
-    return `all promises hold${this.interrupted ? ' so far' : ''}`;
+    return this.#unfinished ? `no promise is refuted so far${this.#unfinished}` : 'all promises hold';
+  }
+
+  get #unfinished() {
+    if (this.broke) return ', broken off';
+    return this.interrupted ? ', interrupted' : '';
   }
 }
 

@@ -40,16 +40,21 @@ test('a process that ended by itself fails the run, and is named', () => {
 });
 
 test('without a fault, or without an acknowledgement, nothing is proven', () => {
-  for (const [made, why] of [[verdict({ faults: 0 }), /no fault/], [verdict({ acknowledged: 0 }), /acknowledged no send/], [new Verdict(1, '/x'), /no fault/]]) {
+  const empty = [[verdict({ faults: 0 }), /no fault/], [verdict({ acknowledged: 0 }), /acknowledged no send/], [new Verdict(1, '/x'), /no fault/]];
+  for (const [made, why] of empty) {
     assert.equal(made.exitCode, 2);
     assert.match(String(made), why);
     assert.doesNotMatch(String(made), /all promises hold/);
   }
 });
 
-test('an interrupted run says so, and does not pass for a whole one', () => {
-  const made = verdict({ interrupted: true });
-  assert.equal(made.exitCode, 130);
-  assert.match(String(made), /40 faults in 1 rounds, interrupted\n/);
-  assert.match(String(made), /: \/somewhere$/);
+test('a run that was interrupted, or broke off, says so, and does not pass for a whole one', () => {
+  for (const [what, code, said] of [['interrupted', 130, 'interrupted'], ['broke', 2, 'broken off']]) {
+    const made = verdict({ [what]: true });
+    assert.equal(made.exitCode, code);
+    assert.ok(String(made).includes(`40 faults in 1 rounds, ${said}\n`));
+    assert.ok(String(made).includes(`\nno promise is refuted so far, ${said}\n`));
+    assert.match(String(made), /: \/somewhere$/);
+    assert.doesNotMatch(String(made), /all promises hold/);
+  }
 });
