@@ -157,11 +157,8 @@ testOnHosts('half-open connections to ZooKeeper', { nodes: NODES, env: ENV }, as
   await green(site, 'spear-1');
   context.diagnostic(`ready after ${Math.round(performance.now() - began)} ms`);
   assert.ok(took < FOUND_MS + LOOKS_MS, `${took} ms`);
-  // Each has noticed, and none has closed its door.
-  for (const log of logs) {
-    assert.match(log(), /Suspect.*the roster's health has changed|the roster's health has changed.*Suspect/);
-    assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
-  }
+  // None has closed its door.
+  for (const log of logs) assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
   await Promise.all([signals(bob, alice), sends(alice, bob)]);
   assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
 });
