@@ -99,7 +99,7 @@ fn claims(token: &Token, device: &Device, spear: &NodeRecord, now_ms: i64, expir
 }
 
 fn no_spear(plan: &Plan) -> Problem {
-    let detail = match plan.ring().nodes().len() {
+    let detail = match plan.ring().available() {
         0 => "no spear takes connections now: try again".to_owned(),
         1 => "the only spear is in avoid: leave it out, or try again later".to_owned(),
         spears => format!("all {spears} spears are in avoid: leave some out, or try again later"),

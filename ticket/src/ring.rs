@@ -1,6 +1,7 @@
 //! Which spear a user belongs to: a consistent hash ring.
 
 use std::{
+    collections::HashMap,
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -19,6 +20,8 @@ const POINTS_PER_WEIGHT: u32 = 160;
 #[derive(Debug)]
 pub(crate) struct Ring {
     nodes: Vec<Arc<NodeRecord>>,
+    /// Those that were left out after the circle had been made.
+    gone: Vec<bool>,
     /// Finds the first point at or after a hash.
     points: Arc<HashRing<Point>>,
     /// The node of each point, in the order of the circle. `hashring` finds one point; its walk to the next ones would
@@ -62,26 +65,36 @@ impl Ring {
         let order = sorted.iter().map(|point| point.node).collect();
         let placed = sorted.into_iter().enumerate().map(|(position, point)| Point { position, ..point });
         let points = Arc::new(ring_of(placed.collect()));
-        Self { nodes, points, order }
+        Self { gone: vec![false; nodes.len()], nodes, points, order }
     }
 
-    /// The same circle with newer records of the same nodes: of another start, with another address. `None`: these are other nodes,
-    /// or they have other weights.
-    pub(crate) fn renewed(&self, nodes: &[Arc<NodeRecord>]) -> Option<Self> {
-        let same = |(one, other): (&Arc<NodeRecord>, &Arc<NodeRecord>)| {
-            (&one.id, one.weight) == (&other.id, other.weight)
-        };
-        let is_same = nodes.len() == self.nodes.len() && nodes.iter().zip(&self.nodes).all(same);
-        is_same.then(|| Self {
-            nodes: nodes.to_vec(),
-            points: self.points.clone(),
-            order: self.order.clone(),
-        })
+    /// The same circle with what `available` says of its nodes: newer records, of another start or with another address, and nobody
+    /// is sent to those that are missing there. Also answers whether a new circle would be another one: nodes have come or
+    /// gone, or have other weights.
+    pub(crate) fn renewed(&self, available: &[Arc<NodeRecord>]) -> (Self, bool) {
+        let newest: HashMap<&str, &Arc<NodeRecord>> =
+            available.iter().map(|record| (&*record.id, record)).collect();
+        let found: Vec<_> = self.nodes.iter().map(|node| newest.get(&*node.id).copied()).collect();
+        let same = self.nodes.len() == available.len()
+            && self
+                .nodes
+                .iter()
+                .zip(&found)
+                .all(|(node, newer)| newer.is_some_and(|newer| newer.weight == node.weight));
+        let nodes =
+            self.nodes.iter().zip(&found).map(|(node, newer)| newer.unwrap_or(node).clone()).collect();
+        let gone = found.iter().map(Option::is_none).collect();
+        (Self { nodes, gone, points: self.points.clone(), order: self.order.clone() }, !same)
     }
 
-    /// The nodes on it.
+    /// The nodes on it, also those that have gone.
     pub(crate) fn nodes(&self) -> &[Arc<NodeRecord>] {
         &self.nodes
+    }
+
+    /// How many of them have not gone.
+    pub(crate) fn available(&self) -> usize {
+        self.gone.iter().filter(|gone| !**gone).count()
     }
 
     /// Adds different nodes to `picked` until it holds `count`, in the order of the circle from the user's place on, only
@@ -93,6 +106,7 @@ impl Ring {
         picked: &mut Vec<&'a Arc<NodeRecord>>,
         may: impl Fn(usize) -> bool,
     ) {
+        let may = |index: usize| !self.gone[index] && may(index);
         // Without it, a walk for more than there are would go all the way round.
         let mut missing = count - picked.len().min(count);
         missing = (0..self.nodes.len()).filter(|index| may(*index)).take(missing).count();

@@ -111,9 +111,8 @@ impl Spears {
                     if changed.is_err() {
                         return;
                     }
-                    if !self.renew() {
+                    if self.renew() {
                         due = due.or(Some(self.rebuilt_at + REBUILD_PAUSE));
-                        continue;
                     }
                 }
                 changed = self.health.changed() => if changed.is_err() { return },
@@ -125,13 +124,12 @@ impl Spears {
         }
     }
 
-    /// Takes newer records of the same spears at once: it costs nothing, and tickets for earlier starts would be refused. Answers
-    /// whether that is all that has changed.
+    /// Takes at once what costs no ring: newer records, since tickets for earlier starts would be refused, and that a spear takes
+    /// nobody any more. Answers whether another ring is due.
     fn renew(&self) -> bool {
-        let ring = self.plan.load().ring().renewed(&available(&self.snapshot.borrow()));
-        let Some(ring) = ring else { return false };
+        let (ring, is_due) = self.plan.load().ring().renewed(&available(&self.snapshot.borrow()));
         self.plan.store(Arc::new(Plan::plain(Arc::new(ring))));
-        true
+        is_due
     }
 
     /// Makes a new ring, if other spears are available than before.
@@ -153,7 +151,7 @@ impl Spears {
         let age = heard.as_ref().map_or(self.began, |(_, at)| *at).elapsed();
         let fresh = heard.as_ref().filter(|_| age <= self.stale);
         let ring = self.plan.load().ring().clone();
-        let spears = ring.nodes().len();
+        let spears = ring.available();
         let plan = match fresh {
             Some((loads, _)) => Plan::loaded(ring, &self.bound, &loads.connections),
             None => Plan::plain(ring),
@@ -282,6 +280,35 @@ mod tests {
         until("all are on the ring", || plan.load().ring().nodes().len() == 50).await;
         let (rings, most) = (rebuilt.load(Ordering::Relaxed), began.elapsed().as_millis() / PACE_MS + 2);
         assert!(u128::from(rings) <= most, "{rings} rings; at most {most} were expected");
+        following.abort();
+    }
+
+    #[tokio::test]
+    async fn a_spear_that_drains_is_passed_over_at_once_and_costs_no_ring() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let (_sender, loads) = watch::channel(None);
+        let readiness = Readiness::default();
+        let condition = readiness.condition("roster", "starting");
+        let settings = testing::settings().balance;
+        let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
+        let plan = spears.plan();
+        let drained = cluster.roster.register(testing::spear("spear-1")).await.expect("registers");
+        let _other = cluster.roster.register(testing::spear("spear-2")).await.expect("registers");
+        let shown = |count| cluster.roster.watch().borrow().available(Role::Spear).count() == count;
+        until("both are shown", || shown(2)).await;
+        spears.rebuild();
+        // Never due: what is learnt is learnt without a new ring.
+        spears.rebuilt_at = Instant::now() + Duration::from_secs(3_600);
+        let following = tokio::spawn(spears.follow(CancellationToken::new()));
+        let picked = || plan.load().pick("alice", &[], 9).len();
+        assert_eq!(picked(), 2);
+        drained.set_state(NodeState::Draining).await.expect("drains");
+        until("nobody is sent there", || picked() == 1).await;
+        assert_eq!(&*plan.load().pick("alice", &[], 9)[0].id, "spear-2");
+        until("readiness says so", || readiness.report().conditions[0].detail.starts_with("1 spears")).await;
+        drained.set_state(NodeState::Up).await.expect("is up again");
+        until("it is back", || picked() == 2).await;
         following.abort();
     }
 
