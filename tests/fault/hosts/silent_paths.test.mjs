@@ -1,6 +1,6 @@
 // Given paths that fall silent without a word (no RST, no ICMP), then each is found and left for another one within 3 s of the silence,
 // `/readyz` says so meanwhile, and messages come again without anybody connecting anew. Where the primary itself hangs, the Sentinels' time
-// comes first. Of ZooKeeper `/readyz` says nothing: a node goes on with the last snapshot, and is as good as before.
+// comes first. A node that loses ZooKeeper, or one client, is as good as before: `/readyz` stays green, and a metric and the log say it.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -146,7 +146,10 @@ testOnHosts('half-open connections to ZooKeeper', { nodes: NODES, env: ENV }, as
   const [session] = await site.zookeeper.sessions(host);
   assert.ok(session, 'somebody on the host has a session');
   const before = await site.zookeeper.sessions(host);
-  const logs = ['spear-1', 'ticket-1', 'stat-2'].map((id) => logOf(site, id));
+  const ids = ['spear-1', 'ticket-1', 'stat-2'];
+  const logs = ids.map((id) => logOf(site, id));
+  const counted = (name) => Promise.all(ids.map((id) => site.metric(id, name)));
+  const [disconnects, sessions] = [await counted('phalanx_roster_disconnects_total'), await counted('phalanx_roster_sessions_total')];
   for (const { address } of new Set(before.map(({ server }) => server.host))) silence(host, address, 2181);
   const began = performance.now();
   const moved = async () => {
@@ -157,14 +160,21 @@ testOnHosts('half-open connections to ZooKeeper', { nodes: NODES, env: ENV }, as
   await green(site, 'spear-1');
   context.diagnostic(`ready after ${Math.round(performance.now() - began)} ms`);
   assert.ok(took < FOUND_MS + LOOKS_MS, `${took} ms`);
-  // None has closed its door.
-  for (const log of logs) assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
+  // None has closed its door, and each has said what it noticed.
+  for (const log of logs) {
+    assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
+    assert.match(log(), /"health":"Suspect/);
+  }
+  const now = await counted('phalanx_roster_disconnects_total');
+  assert.ok(now.every((count, index) => count > disconnects[index]), `disconnects: ${disconnects}, then ${now}`);
+  assert.deepEqual(await counted('phalanx_roster_sessions_total'), sessions, 'the sessions are the same');
   await Promise.all([signals(bob, alice), sends(alice, bob)]);
   assert.deepEqual([alice.disconnected, bob.disconnected], [undefined, undefined]);
 });
 
 testOnHosts('half-open connections of clients', { nodes: NODES, env: { ...ENV, ...HEARTBEATS } }, async (site, context) => {
   const [alice, bob] = await pair(site);
+  const log = logOf(site, 'spear-1');
   silenceServed(site.nodes.get('spear-1').host, 30001);
   const offline = async () => {
     const { presence } = await bob.must('presence', { users: [alice.user] });
@@ -175,6 +185,11 @@ testOnHosts('half-open connections of clients', { nodes: NODES, env: { ...ENV, .
     timed(context, 'the spear knows', until(offline, BUDGET_MS, 'the user is offline')),
   ]);
   assert.ok(Math.max(client, spear) < FOUND_MS + LOOKS_MS, `${client} ms, ${spear} ms`);
+  // The spear is well, and says why it has let go.
+  const ended = () => site.metric('spear-1', 'phalanx_spear_connections_ended_total', 'reason="ping_timeout"');
+  await until(async () => (await ended()) >= 1, BUDGET_MS, 'a metric has why the connection ended');
+  assert.deepEqual(await wrong(site, 'spear-1'), []);
+  assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
   const again = await Client.connect(site, alice.user, { avoid: ['spear-1'] });
   await signals(bob, again);
   speak(site.nodes.get('spear-1').host);

@@ -129,6 +129,13 @@ export class Site {
     return (await fetch(`${this.nodes.get(id).admin}/readyz`, { signal: AbortSignal.timeout(LOOK_MS) })).json();
   }
 
+  /** The value of a counter or gauge of a node that has this label (`reason="ping_timeout"`), if one is asked for; 0 where it has none yet. */
+  async metric(id, name, label = '') {
+    const text = await (await fetch(`${this.nodes.get(id).admin}/metrics`, { signal: AbortSignal.timeout(LOOK_MS) })).text();
+    const line = text.split('\n').find((each) => /^\w+/.exec(each)?.[0] === name && each.includes(label));
+    return line === undefined ? 0 : Number(line.split(' ').at(-1));
+  }
+
   /** Waits until nothing is amiss any more: every server serves, every node is ready. */
   async whole() {
     for (const process of this.processes) process.start();
