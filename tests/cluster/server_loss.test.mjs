@@ -1,4 +1,4 @@
-// Given a cluster under load, when ZooKeeper or Redis goes away and comes back, then connections stay and nothing acknowledged
+// Given a cluster under load, when ZooKeeper, its sessions or Redis go away and come back, then connections stay and nothing acknowledged
 // is lost.
 
 import assert from 'node:assert/strict';
@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { Client } from '../support/client.mjs';
+import { expire } from '../support/hosts/session_thief.mjs';
+import { talk } from '../support/hosts/talk.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 import { all, settle, talkers } from '../support/talkers.mjs';
 import { until } from '../support/wait.mjs';
@@ -18,6 +20,13 @@ const SESSION_MS = 3_000;
 const suite = withCluster({ zookeepers: 3 });
 
 const ensemble = () => ['zookeeper', 'zookeeper2', 'zookeeper3'].map((name) => suite.cluster.servers[name]);
+
+/** The sessions that these servers have: `{id, port}`, of the server. */
+async function sessionsOf(servers) {
+  const lists = await Promise.all(servers.map((server) => talk('127.0.0.1', server.port, 'cons')));
+  const ids = (text) => [...text.matchAll(/sid=(0x[0-9a-f]+)/g)].map(([, id]) => id).filter((id) => id !== '0x0');
+  return servers.flatMap(({ port }, index) => ids(lists[index]).map((id) => ({ id, port })));
+}
 
 /** id → which start of the node it is, of all that are up. */
 async function starts() {
@@ -55,16 +64,44 @@ const inReach = () =>
     'the metric says that the snapshot is current',
   );
 
-/** Messages flow and somebody new comes in, to the end of the outage and not only at its beginning. */
+/** Messages flow and people come in, to the end of the outage and not only at its beginning. */
 async function through(pairs, lastsMs) {
   const back = Date.now() + lastsMs;
-  while (Date.now() < back) {
+  do {
     await all(pairs, (writer) => writer.more(5, 15_000));
+    const late = await Client.connect(suite.cluster, unique('late'));
+    late.close();
     await pause(200);
-  }
-  const late = await Client.connect(suite.cluster, unique('late'));
-  late.close();
+  } while (Date.now() < back);
 }
+
+/** Ends it: besides, not one send was refused, or stayed without an answer. */
+async function settleUnrefused(pairs) {
+  await settle(pairs);
+  await all(pairs, (writer) => assert.deepEqual(writer.refusals, [], `refusals of ${writer.client.user}`));
+}
+
+test('every session over at once while its process goes on: the same starts register again, nothing is refused', { timeout: 120_000 }, async () => {
+  const { cluster } = suite;
+  const pairs = await talkers(cluster, 2);
+  const before = await starts();
+  const ids = [...cluster.nodes.keys()];
+  const counted = () => Promise.all(ids.map((id) => cluster.metric(id, 'phalanx_roster_sessions_total')));
+  const [counts, theirs] = await Promise.all([counted(), sessionsOf(ensemble())]);
+  assert.equal(theirs.length, ids.length, 'a session each');
+  const known = new Set(theirs.map(({ id }) => id));
+  const gone = async () => {
+    // Again, because a client that comes back at this very moment keeps its session.
+    const left = (await sessionsOf(ensemble())).filter(({ id }) => known.has(id));
+    await Promise.all(left.map(({ id, port }) => expire(id, '127.0.0.1', port).catch(() => undefined)));
+    return (await counted()).every((count, index) => count > counts[index]);
+  };
+  await until(gone, 30_000, 'every node has another session');
+  await registeredAgain(before);
+  await all(pairs, (writer) => writer.more(20, 30_000));
+  await cluster.ready();
+  await settleUnrefused(pairs);
+});
 
 test("ZooKeeper's leader killed: no connection drops, messages flow", { timeout: 120_000 }, async () => {
   const pairs = await talkers(suite.cluster, 2);
@@ -77,7 +114,7 @@ test("ZooKeeper's leader killed: no connection drops, messages flow", { timeout:
   await inReach();
   await registeredAgain(before);
   await leader.launch();
-  await settle(pairs);
+  await settleUnrefused(pairs);
 });
 
 test('two of three ZooKeeper servers away: the same, and tickets are given from the last snapshot', { timeout: 180_000 }, async () => {
@@ -91,7 +128,7 @@ test('two of three ZooKeeper servers away: the same, and tickets are given from 
   await Promise.all(majority.map((server) => server.launch()));
   await inReach();
   await registeredAgain(before);
-  await settle(pairs);
+  await settleUnrefused(pairs);
 });
 
 test('all of ZooKeeper away for ten session time-outs: the same', { timeout: OUTAGE_MS + 150_000 }, async () => {
@@ -112,7 +149,7 @@ test('all of ZooKeeper away for ten session time-outs: the same', { timeout: OUT
   await cluster.killNode('minions-ui-1');
   await until(async () => !('minions-ui-1' in (await starts())), 30_000, 'a node that has gone is seen to be gone');
   await cluster.launchNode('minions-ui-1');
-  await settle(pairs);
+  await settleUnrefused(pairs);
 });
 
 test('Redis killed and started again: connections stay, sends are refused meanwhile', { timeout: 120_000 }, async () => {
