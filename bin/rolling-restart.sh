@@ -15,7 +15,7 @@ are told to move while it drains, spread over `spear.drain_timeout_ms`.
   --surge       start one spear more first, and send clients only to spears that are new already: each client moves once, not up to
                 twice. That spear stays, until the next --surge puts another in its place, --end-surge, or bin/stop.sh
   --only ROLE   restart the nodes of this role only; may be repeated
-  --end-surge   only end the spear that --surge has left, which moves its clients once more
+  --end-surge   only end the spear that --surge has left, which moves its clients once more; all of them, where a run was stopped early
   --no-build    take the binary as it is
 
 Ctrl-C stops once the node in work is ready again, takes back what was prepared, and says which nodes are left. A second one
@@ -104,8 +104,8 @@ on_exit() {
     fi
   done
   if [ "$code" != 0 ] && [ ${#left[@]} -gt 0 ]; then tell "not restarted: ${left[*]}"; fi
-  if [ "$code" != 0 ] && $surge && surge_pid "$data" >/dev/null; then
-    tell "$(surge_field 1) stays as one spear more; --end-surge ends it"
+  if [ "$code" != 0 ] && $surge; then
+    while IFS=$'\t' read -r id _; do tell "$id stays as one spear more; --end-surge ends it"; done < <(surges "$data")
   fi
   exit "$code"
 }
@@ -195,53 +195,65 @@ restart() { # ROLE ID...: all at once
   done
 }
 
-# --- a spear more ---
-surge_file=$data/run/surge # its id, process id and admin address
-surge_field() { [ -e "$surge_file" ] && awk -F '\t' -v field="$1" '{ print $field }' "$surge_file"; }
-start_surge() {
-  local count number id pid deadline line
-  count=$(of_role spear | wc -l)
-  number=$((count + 1))
-  if surge_pid "$data" >/dev/null && [ "$(surge_field 1)" = "$(surge_line "$number" | cut -f 2)" ]; then number=$((number + 1)); fi
-  line=$(surge_line "$number")
-  id=$(cut -f 2 <<<"$line")
+# --- a spear more: more of them only where a run with --surge was stopped early ---
+readonly surge_file=$data/run/surge
+forget_surge() { # ID
+  local rest
+  rest=$(surges "$data" | awk -F '\t' -v id="$1" '$1 != id')
+  if [ -n "$rest" ]; then say "$rest" >"$surge_file"; else rm -f "$surge_file"; fi
+}
+start_surge() { # answers in surge_id
+  local number pid admin deadline line
+  number=$(of_role spear | wc -l)
+  surge_id=''
+  while [ -z "$surge_id" ] || surges "$data" | grep "^$surge_id"$'\t' >/dev/null; do
+    number=$((number + 1))
+    line=$(PHALANX__SPEAR__INSTANCES=$number "$binary" nodes --profile "$profile" | awk -F '\t' '$1 == "spear"' | tail -n 1)
+    IFS=$'\t' read -r _ surge_id _ admin <<<"$line"
+  done
   PHALANX__SPEAR__INSTANCES=$number setsid nohup "$binary" spear --instance "$number" --profile "$profile" \
-    >>"$data/log/$id.log" 2>&1 </dev/null &
+    >>"$data/log/$surge_id.log" 2>&1 </dev/null &
   pid=$!
-  old_surge=$(cat "$surge_file" 2>/dev/null || true)
-  printf '%s\t%s\t%s\n' "$id" "$pid" "$(cut -f 4 <<<"$line")" >"$surge_file"
-  tell "$id: started as one more (pid $pid)"
+  printf '%s\t%s\t%s\n' "$surge_id" "$pid" "$admin" >>"$surge_file"
+  tell "$surge_id: started as one more (pid $pid)"
   deadline=$((SECONDS + READY_SECONDS))
-  until readiness "$(surge_field 3)" >/dev/null; do
+  until readiness "$admin" >/dev/null; do
     if [ ! -e "/proc/$pid" ] || [ $SECONDS -ge $deadline ]; then
       kill -TERM "$pid" 2>/dev/null || true
-      if [ -n "$old_surge" ]; then say "$old_surge" >"$surge_file"; else rm -f "$surge_file"; fi
-      stop_here "$id has not become ready; its log: $data/log/$id.log"
+      forget_surge "$surge_id"
+      stop_here "$surge_id has not become ready; its log: $data/log/$surge_id.log"
     fi
     rest 0.2
   done
-  tell "$id: ready"
+  tell "$surge_id: ready"
 }
-surge_line() { PHALANX__SPEAR__INSTANCES=$1 "$binary" nodes --profile "$profile" | awk -F '\t' '$1 == "spear"' | tail -n 1; } # NUMBER
-end_surge() { # ID PID ADMIN
-  local deadline said=$SECONDS count
+end_surges() { # LINE...: all at once, so that nobody moves from one to the other
+  local deadline said=$SECONDS line id pid admin count
   deadline=$((SECONDS + $(drain_seconds spear) + STOP_MARGIN_SECONDS))
-  kill -TERM "$2" 2>/dev/null || return 0
-  tell "$1: asked to end, for good"
-  while [ -e "/proc/$2" ]; do
-    if [ $SECONDS -ge $deadline ]; then stop_here "$1 (pid $2) has not ended"; fi
-    if [ $SECONDS -gt $said ]; then
-      said=$SECONDS
-      count=$(connections "$3") && [ -n "$count" ] && tell "$1: draining, $count connections left"
-    fi
-    rest 0.1
+  for line in "$@"; do
+    IFS=$'\t' read -r id pid _ <<<"$line"
+    tell "$id: asked to end, for good"
+    kill -TERM "$pid" 2>/dev/null || true
+  done
+  for line in "$@"; do
+    IFS=$'\t' read -r id pid admin <<<"$line"
+    while [ -e "/proc/$pid" ]; do
+      if [ $SECONDS -ge $deadline ]; then stop_here "$id (pid $pid) has not ended"; fi
+      if [ $SECONDS -gt $said ]; then
+        said=$SECONDS
+        count=$(connections "$admin") && [ -n "$count" ] && tell "$id: draining, $count connections left"
+      fi
+      rest 0.1
+    done
+    forget held "$id"
+    forget_surge "$id"
   done
 }
 
+mapfile -t old_surges < <(surges "$data")
 if $end_surge; then
-  surge_pid "$data" >/dev/null || fail "there is no spear that --surge has left"
-  end_surge "$(surge_field 1)" "$(surge_field 2)" "$(surge_field 3)"
-  rm -f "$surge_file"
+  [ ${#old_surges[@]} -gt 0 ] || fail "there is no spear that --surge has left"
+  end_surges "${old_surges[@]}"
   tell "done"
   exit 0
 fi
@@ -268,17 +280,21 @@ tell "restarting ${#left[@]} nodes of profile $profile"
 for id in "${idle[@]}" "${active[@]}"; do restart idgen "$id"; done
 for id in "${stats[@]}"; do restart stat "$id"; done
 for id in "${tickets[@]}"; do restart ticket "$id"; done
-old_surge=''
 if $surge; then
   [ ${#spears[@]} -gt 0 ] || stop_here "--surge is for spears, and none is to be restarted"
   go_on
   start_surge
   old=("${spears[@]}")
-  [ -z "$old_surge" ] || surge_is_alive "$old_surge" || old_surge=''
-  [ -z "$old_surge" ] || old+=("$(cut -f 1 <<<"$old_surge")")
+  for line in "${old_surges[@]}"; do old+=("${line%%$'\t'*}"); done
   for id in "${old[@]}"; do
-    api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null || stop_here "$id could not be told to take no newcomers"
+    go_on
+    # Before it is told: where this is interrupted, nobody knows whether it was.
     held+=("$id")
+    if ! api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null; then
+      go_on
+      stop_here "$id could not be told to take no newcomers"
+    fi
+    tell "$id: takes no newcomers"
   done
   tell "newcomers go to the new spears only"
 fi
@@ -288,11 +304,7 @@ for ((group = 0; group < groups; group++)); do
   first=$((group * count / groups)) next=$(((group + 1) * count / groups))
   restart spear "${spears[@]:first:next - first}"
 done
-if [ -n "$old_surge" ]; then
-  IFS=$'\t' read -r id pid admin <<<"$old_surge"
-  forget held "$id"
-  end_surge "$id" "$pid" "$admin"
-fi
+if $surge && [ ${#old_surges[@]} -gt 0 ]; then end_surges "${old_surges[@]}"; fi
 for id in "${pages[@]}"; do restart minions-ui "$id"; done
 tell "done: all of them run anew"
-if $surge; then tell "$(surge_field 1) stays as one spear more, which nobody starts again; --end-surge ends it"; fi
+if $surge; then tell "$surge_id stays as one spear more, which nobody starts again; --end-surge ends it"; fi

@@ -45,12 +45,11 @@ while IFS=$'\t' read -r role id url admin; do
   state=$(readiness "$admin") || all_ready=1
   printf '  %-11s %-13s %-24s admin %-24s %s%s\n' "$role" "$id" "$url" "$admin" "$state" "$(process "$line")"
 done < <("$binary" nodes --profile "$profile")
-# The spear that bin/rolling-restart.sh --surge has left.
-if pid=$(surge_pid "$data"); then
-  IFS=$'\t' read -r id _ admin <"$data/run/surge"
+# The spears that bin/rolling-restart.sh --surge has left.
+while IFS=$'\t' read -r id pid admin; do
   state=$(readiness "$admin") || all_ready=1
   printf '  %-11s %-13s %-24s admin %-24s %s (pid %s, one more: bin/rolling-restart.sh --end-surge %s)\n' spear "$id" '' "$admin" "$state" "$pid" "$profile"
-fi
+done < <(surges "$data")
 # What is kept beside the nodes: servers.
 while IFS=$'\t' read -r name rest; do
   case " ${names[*]} " in *" $name "*) continue ;; esac

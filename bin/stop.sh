@@ -16,22 +16,24 @@ readonly DRAIN_SECONDS=60
 profile=${1-test1}
 [ -x "$(binary_of "$profile")" ] || fail "nothing is built, so nothing runs"
 data=$(data_dir "$profile")
+mapfile -t surges < <(surges "$data" | cut -f 2)
 if ! pid=$(running_pid "$data"); then
-  # A spear that a rolling restart has left has nobody else to end it.
-  if surge=$(surge_pid "$data"); then kill -TERM "$surge" 2>/dev/null || true; fi
+  # Spears that a rolling restart has left have nobody else to end them.
+  for each in "${surges[@]}"; do kill -TERM "$each" 2>/dev/null || true; done
   rm -f "$data/run/phalanx.pid" "$data/run/surge"
   say "the cluster of profile $profile does not run"
   exit 0
 fi
 say "draining (pid $pid) ..."
 kill -TERM "$pid"
-# It drains at the same time as the others, and nobody waits for it longer than for them.
-if surge=$(surge_pid "$data"); then kill -TERM "$surge" 2>/dev/null || true; fi
+# They drain at the same time as the others, and nobody waits for them longer than for those.
+for each in "${surges[@]}"; do kill -TERM "$each" 2>/dev/null || true; done
 rm -f "$data/run/surge"
 deadline=$((SECONDS + DRAIN_SECONDS))
-while [ -e "/proc/$pid" ] || { [ -n "$surge" ] && [ -e "/proc/$surge" ]; }; do
+any_runs() { local each; for each in "$pid" "${surges[@]}"; do [ ! -e "/proc/$each" ] || return 0; done; return 1; }
+while any_runs; do
   if [ $SECONDS -ge $deadline ]; then
-    kill -KILL "$pid" ${surge:+"$surge"} 2>/dev/null || true
+    kill -KILL "$pid" "${surges[@]}" 2>/dev/null || true
     rm -f "$data/run/phalanx.pid"
     fail "it did not end within $DRAIN_SECONDS s and was killed; what it had acknowledged is stored"
   fi

@@ -75,14 +75,17 @@ fetch() {
   esac
 }
 
-# The process id of the spear that `rolling-restart.sh --surge` has left, if it is alive; and whether the one of a line is.
-surge_pid() { # DATA_DIR
+# The spears that `rolling-restart.sh --surge` has left and that are alive, a line each: id, process id, admin address.
+surges() { # DATA_DIR
   local line
-  line=$(cat "$1/run/surge" 2>/dev/null) && surge_is_alive "$line" && cut -f 2 <<<"$line"
+  while IFS= read -r line; do
+    ! is_ours "$(cut -f 2 <<<"$line")" || say "$line"
+  done < <(cat "$1/run/surge" 2>/dev/null)
 }
-surge_is_alive() { # LINE
+# Whether a process is one of ours: its number may be somebody else's by now.
+is_ours() { # PID
   local program
-  program=$(readlink "/proc/$(cut -f 2 <<<"$1")/exe") || return 1
+  program=$(readlink "/proc/$1/exe") || return 1
   case $program in */phalanx | */phalanx' (deleted)') ;; *) return 1 ;; esac
 }
 

@@ -247,6 +247,20 @@ describe('a rolling restart of test2 under load', () => {
     return { moves: [...moves.values()], output, drained: [...drains.keys()].sort() };
   }
 
+  /** Begins to roll, and presses Ctrl-C once it has said this; answers how it ended. */
+  async function interrupted(args, when) {
+    // As a terminal does: to everybody in the foreground.
+    const child = spawn(join(ROOT, 'bin', 'rolling-restart.sh'), [...args, '--no-build', 'test2'], { env: { ...process.env, ...env }, detached: true });
+    let output = '';
+    let told = false;
+    child.stdout.on('data', (data) => {
+      output += data;
+      if (output.includes(when) && !told) told = process.kill(-child.pid, 'SIGINT');
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    return { code, output };
+  }
+
   test('every node of every role: at most two moves a client', async () => {
     const { conditions } = await (await fetch(`http://127.0.0.1:${50011 + offset}/readyz`)).json();
     const active = conditions.some(({ detail }) => detail.startsWith('active')) ? 'idgen-1' : 'idgen-2';
@@ -278,21 +292,42 @@ describe('a rolling restart of test2 under load', () => {
     }
   });
 
+  test('in two groups, the spears of a group at once: at most two moves a client', async () => {
+    const { moves, output } = await roll(['--groups', '2', '--only', 'spear']);
+    const order = [...output.matchAll(/(spear-\d): (asked to end|ready)/g)].map(([, id, what]) => `${id} ${what}`);
+    assert.deepEqual(order.slice(0, 2), ['spear-1 asked to end', 'spear-1 ready']);
+    assert.deepEqual(order.slice(2, 4), ['spear-2 asked to end', 'spear-3 asked to end'], 'neither waits for the other');
+    assert.deepEqual(order.slice(4).sort(), ['spear-2 ready', 'spear-3 ready']);
+    assert.ok(Math.max(...moves) <= 2, `somebody moved ${Math.max(...moves)} times`);
+  });
+
   test('interrupted, it finishes the node in work and says what is left', async () => {
-    // As a terminal does: to everybody in the foreground.
-    const child = spawn(join(ROOT, 'bin', 'rolling-restart.sh'), ['--only', 'stat', '--no-build', 'test2'], {
-      env: { ...process.env, ...env },
-      detached: true,
-    });
-    let output = '';
-    let interrupted = false;
-    child.stdout.on('data', (data) => {
-      output += data;
-      if (output.includes('stat-1: asked to end') && !interrupted) interrupted = process.kill(-child.pid, 'SIGINT');
-    });
-    const code = await new Promise((resolve) => child.once('close', resolve));
+    const { code, output } = await interrupted(['--only', 'stat'], 'stat-1: asked to end');
     assert.equal(code, 130, output);
     assert.match(output, /stat-1: ready[^]*not restarted: stat-2\n/);
+  });
+
+  test('interrupted with one spear more, it takes back what it has prepared, and forgets no spear', async () => {
+    const { code, output } = await interrupted(['--surge', '--only', 'spear'], 'spear-1: takes no newcomers');
+    assert.equal(code, 130, output);
+    const held = [...output.matchAll(/(spear-\d): takes no newcomers/g)].map(([, id]) => id);
+    for (const id of held) assert.match(output, new RegExp(`${id} takes newcomers again`));
+    assert.doesNotMatch(output, /asked to end|could not/);
+    assert.match(output, /not restarted: spear-1 spear-2 spear-3\n[^]*spear-4 stays as one spear more[^]*spear-5 stays as one spear more/);
+  });
+
+  test('--end-surge ends them for good, and moves their clients only, once', async () => {
+    const ended = () => script('status', ['test2'], env).then(({ output }) => [...output.matchAll(/spear-\d(?=.*one more)/g)].map(String));
+    assert.deepEqual(await ended(), ['spear-4', 'spear-5']);
+    const held = everybody().filter((each) => ['spear-4', 'spear-5'].includes(each.arrivals.at(-1).node)).length;
+    assert.ok(held > 0, 'spear-4 holds clients');
+    const { moves } = await roll(['--end-surge']);
+    assert.equal(moves.reduce((sum, count) => sum + count, 0), held);
+    assert.equal(Math.max(...moves), 1);
+    assert.deepEqual(await ended(), []);
+    const again = await script('rolling-restart', ['--end-surge', 'test2'], env);
+    assert.equal(again.code, 1);
+    assert.match(again.output, /there is no spear that --surge has left/);
   });
 
   test('nothing acknowledged is lost, and everybody has got it once', async () => {
