@@ -50,6 +50,54 @@ impl Crowd {
         nodes.iter().map(|node| self.held(node) as f64 / share(node)).fold(0.0, f64::max)
     }
 
+    /// So many connect, with the loads always at hand. Answers where each is.
+    fn settle(&mut self, users: usize) -> Vec<NodeRef> {
+        let homes = (0..users).map(|user| {
+            self.look();
+            self.connect(user)
+        });
+        let homes = homes.collect();
+        self.look();
+        homes
+    }
+
+    /// Where each of so many users would go if they came now.
+    fn assigned(&self, users: usize) -> Vec<NodeRef> {
+        (0..users).map(|user| self.plan.pick(&format!("user-{user}"), &[], 1)[0].node_ref()).collect()
+    }
+
+    /// Which part of the users would now go elsewhere than before, beyond those who have to: from or to this node.
+    fn moved(&self, before: &[NodeRef], node: &NodeRef) -> f64 {
+        let after = self.assigned(before.len());
+        let pairs = before.iter().zip(&after).filter(|(old, new)| *old != node && *new != node && old != new);
+        pairs.count() as f64 / before.len() as f64
+    }
+
+    /// Who was on a node that is gone comes back, with the loads always at hand.
+    fn return_from(&mut self, homes: &[NodeRef], dead: &NodeRef) {
+        for user in (0..homes.len()).filter(|user| homes[*user] == *dead) {
+            self.look();
+            self.connect(user);
+        }
+        self.look();
+    }
+
+    /// Everybody connects anew, one after the other.
+    fn reconnect(&mut self, homes: &[NodeRef]) {
+        for (user, home) in homes.iter().enumerate() {
+            *self.connections.entry(home.clone()).or_default() -= 1;
+            self.look();
+            self.connect(user);
+        }
+        self.look();
+    }
+
+    /// One more node, which holds nobody yet.
+    fn gain(&mut self, node: Arc<NodeRecord>) {
+        self.ring = Arc::new(Ring::new(self.ring.nodes().iter().cloned().chain([node]).collect()));
+        self.look();
+    }
+
     /// The node is gone; who was there has not come back yet.
     fn lose(&mut self, node: &NodeRef) {
         let rest = self.ring.nodes().iter().filter(|other| other.node_ref() != *node).cloned().collect();
@@ -215,25 +263,49 @@ proptest! {
     #[test]
     fn the_bound_moves_few_others_when_a_node_leaves(first in 1_u32..1_000_000, count in 10_u32..=30) {
         let mut crowd = Crowd::of((first..first + count).map(|number| (number, 1)));
-        let users = count as usize * 100;
-        let mut homes = Vec::new();
-        for user in 0..users {
-            crowd.look();
-            homes.push(crowd.connect(user));
-        }
-        crowd.look();
-        let asked = |crowd: &Crowd, user: usize| crowd.plan.pick(&format!("user-{user}"), &[], 1)[0].node_ref();
-        let before: Vec<NodeRef> = (0..users).map(|user| asked(&crowd, user)).collect();
+        let homes = crowd.settle(count as usize * 100);
         let dead = spear(first + count / 2, 1).node_ref();
+        let before = crowd.assigned(homes.len());
         crowd.lose(&dead);
-        for user in (0..users).filter(|user| homes[*user] == dead) {
-            crowd.look();
-            crowd.connect(user);
-        }
-        crowd.look();
-        let moved = (0..users).filter(|user| before[*user] != dead && asked(&crowd, *user) != before[*user]).count();
-        let part = moved as f64 / users as f64;
-        prop_assert!(part < 0.40, "{part:.2} of the others would be assigned elsewhere");
+        crowd.return_from(&homes, &dead);
+        let part = crowd.moved(&before, &dead);
+        prop_assert!(part < 0.25, "{part:.2} of the others would be assigned elsewhere");
+    }
+}
+
+/// The plain ring moves as few as can be. What the bound moves beyond that, in clusters of 10 to 30 spears: of the next assignments, since
+/// connections stay. The hash is always the same, so these are figures and not odds; docs/operations.md has them.
+#[test]
+fn what_the_bound_moves_beyond_the_least() {
+    let (mut left, mut joined, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+    for count in 10..=30 {
+        let mut crowd = Crowd::of((1..=count).map(|number| (number, 1)));
+        let homes = crowd.settle(count as usize * 100);
+        let before = crowd.assigned(homes.len());
+        let dead = spear(count / 2, 1).node_ref();
+        crowd.lose(&dead);
+        crowd.return_from(&homes, &dead);
+        left.push(crowd.moved(&before, &dead));
+
+        let mut crowd = Crowd::of((1..=count).map(|number| (number, 1)));
+        let homes = crowd.settle(count as usize * 100);
+        let before = crowd.assigned(homes.len());
+        let new = spear(count + 1, 1);
+        crowd.gain(new.clone());
+        joined.push(crowd.moved(&before, &new.node_ref()));
+        crowd.reconnect(&homes);
+        settled.push(crowd.moved(&before, &new.node_ref()));
+    }
+    for (what, parts, mean, most) in [
+        ("a node leaves", left, 0.01, 0.05),
+        ("a node joins, and is empty", joined, 0.08, 0.25),
+        ("and everybody has connected anew", settled, 0.01, 0.06),
+    ] {
+        let (sum, greatest) =
+            parts.iter().fold((0.0, 0.0_f64), |(sum, most), part| (sum + part, most.max(*part)));
+        let average = sum / parts.len() as f64;
+        println!("{what}: {average:.4} in the mean, {greatest:.4} at most");
+        assert!(average < mean && greatest < most, "{what}: {average:.4} in the mean, {greatest:.4} at most");
     }
 }
 
