@@ -18,8 +18,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { checkFile } from '../../checker/check.mjs';
-import { whyNoHosts } from '../../support/hosts/network.mjs';
-import { Site } from '../../support/hosts/site.mjs';
+import { Site, whyNoSite } from '../../support/hosts/site.mjs';
 import { ROOT, onInterrupt } from '../../support/process.mjs';
 import { environment } from '../../workload/run.mjs';
 import { World } from '../../workload/world.mjs';
@@ -117,8 +116,8 @@ function worldOf(site, { seed, rounds }, path, trouble) {
 async function main() {
   const options = parse(process.argv.slice(2));
   if (options.help) return execFileSync(join(ROOT, 'bin', 'chaos.sh'), ['--help'], { stdio: 'inherit' });
-  const why = whyNoHosts();
-  if (why) throw new Refused(`no hosts can be made: ${why}`);
+  const why = whyNoSite();
+  if (why) throw new Refused(why);
   const { seed, faults, minutes } = options;
   console.log(`seed ${seed}: ${faults < Infinity ? `${faults} faults` : 'faults'}${minutes < Infinity ? ` for at most ${minutes} minutes` : ''}`);
   const verdict = await chaos({ ...options, interruptible: true, say: console.log });

@@ -9,7 +9,7 @@ import { inSeconds, sign } from '../jwt.mjs';
 import { ROOT } from '../process.mjs';
 import { until } from '../wait.mjs';
 import { Ensemble } from './ensemble.mjs';
-import { Network } from './network.mjs';
+import { Network, whyNoHosts } from './network.mjs';
 import { Placed } from './placed.mjs';
 import { Replicated } from './replicated.mjs';
 
@@ -37,6 +37,13 @@ const ASK_MS = 10_000;
 const LOOK_MS = 2_000;
 const LOG_LINES = 12;
 
+/** Why no cluster can be started on hosts here, in words for whoever runs it; undefined where one can. */
+export function whyNoSite() {
+  const why = whyNoHosts();
+  if (why) return `no hosts can be made: ${why}`;
+  return existsSync(BINARY) ? undefined : `${BINARY} is missing: build it with cargo build --profile test1, or set PHALANX_BIN`;
+}
+
 export class Site {
   /** id → `{role, id, url, admin, host, process, clock?}`; `clock` is a file that sets an idgen's wall clock */
   nodes = new Map();
@@ -49,7 +56,8 @@ export class Site {
    * @param {{env?: Record<string, string>, nodes?: string[]}} options settings as environment variables; which nodes, all by default
    */
   static async start({ env = {}, nodes = Object.keys(NODES) } = {}) {
-    if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it with cargo build --profile test1, or set PHALANX_BIN`);
+    const why = whyNoSite();
+    if (why) throw new Error(why);
     const site = new Site();
     site.network = Network.create([...SERVER_HOSTS, ...NODE_HOSTS]);
     site.directory = mkdtempSync(join(tmpdir(), 'phalanx-hosts-'));

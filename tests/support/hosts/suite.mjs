@@ -3,7 +3,6 @@
 import { test } from 'node:test';
 
 import { closeAll } from '../client.mjs';
-import { whyNoHosts } from './network.mjs';
 import { Site } from './site.mjs';
 
 /**
@@ -14,9 +13,7 @@ import { Site } from './site.mjs';
  */
 export function testOnHosts(name, options, body) {
   test(name, { timeout: 240_000 }, async (context) => {
-    const why = whyNoHosts();
-    // Not skipped: whoever runs this is to know.
-    if (why) throw new Error(`no hosts can be made: ${why}`);
+    // Where there can be none this fails, and is not skipped: whoever runs it is to know.
     const site = await Site.start(options);
     let failed = true;
     try {
