@@ -66,7 +66,7 @@ export class Verdict {
     const others = Object.entries(this.broken).filter(([rule]) => !known.includes(rule));
     const { acknowledged = 0, deliveries = 0 } = this.sums;
     return [
-      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} rounds${this.#unfinished}`,
+      `seed ${this.seed}: ${this.faults} faults in ${this.rounds} ${this.rounds === 1 ? 'round' : 'rounds'}${this.#unfinished}`,
       ...Object.entries(this.kinds)
         .sort(([, one], [, other]) => other - one)
         .map(([kind, count]) => `  ${String(count).padStart(5)} ${kind}`),

@@ -52,7 +52,7 @@ test('a run that was interrupted, or broke off, says so, and does not pass for a
   for (const [what, code, said] of [['interrupted', 130, 'interrupted'], ['broke', 2, 'broken off']]) {
     const made = verdict({ [what]: true });
     assert.equal(made.exitCode, code);
-    assert.ok(String(made).includes(`40 faults in 1 rounds, ${said}\n`));
+    assert.ok(String(made).includes(`40 faults in 1 round, ${said}\n`));
     assert.ok(String(made).includes(`\nno promise is refuted so far, ${said}\n`));
     assert.match(String(made), /: \/somewhere$/);
     assert.doesNotMatch(String(made), /all promises hold/);
