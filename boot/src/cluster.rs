@@ -6,14 +6,16 @@ use std::{
     sync::Arc,
 };
 
+use redis_link::LeaseStanding;
 use relay::Relay;
 use roster::{EmbeddedRoster, Roster, RosterError, ZooKeeperRoster};
 use store::{RedisStore, SqliteOptions, SqliteStore, Store, StoreError};
+use tokio::sync::watch;
 use wire::Incarnation;
 
 use crate::{
-    BeforeSendSettings, JwtSettings, KeyError, OnZooKeeperLoss, RetentionSettings, Secret, Shared,
-    SigningKey, incarnation, keys, relays, servers,
+    BeforeSendSettings, JwtSettings, KeyError, OnZooKeeperLoss, Readiness, RetentionSettings, Secret, Shared,
+    SigningKey, incarnation, keys, lease, relays, servers,
 };
 
 /// The `kid` of tickets whose key is set by the operator.
@@ -49,6 +51,8 @@ pub struct Cluster {
     pub jwt: JwtSettings,
     /// Signs the tokens of `/dev/token` (HS256); in the embedded cluster only.
     pub token_key: Option<SigningKey>,
+    /// How the lease stands under which the store acknowledges, where there is one.
+    lease: Option<watch::Receiver<LeaseStanding>>,
 }
 
 /// Why the cluster could not be opened.
@@ -124,6 +128,7 @@ impl Cluster {
             ticket_key: SigningKey::at(&data_dir.join("ticket.key"))?,
             jwt: shared.jwt.clone(),
             token_key: Some(SigningKey::at(&data_dir.join("token.key"))?),
+            lease: None,
             data_dir: data_dir.into(),
         };
         Ok((cluster, incarnation))
@@ -140,12 +145,13 @@ impl Cluster {
         let starts = data_dir.join("starts");
         fs::create_dir_all(&starts).map_err(failed)?;
         let incarnation = incarnation::next(&starts.join(named), now_ms).map_err(failed)?;
+        let store = Arc::new(RedisStore::open(servers::redis_store(&shared.redis))?);
         let cluster = Self {
             roster: Arc::new(ZooKeeperRoster::open(servers::zookeeper(&shared.zookeeper))?),
             relay: relays::open(shared)?,
             #[cfg(feature = "kafka")]
             kafka: servers::kafka(&shared.kafka),
-            store: Arc::new(RedisStore::open(servers::redis_store(&shared.redis))?),
+            store: store.clone(),
             secret: shared.cluster.secret.clone(),
             embedded: false,
             on_zookeeper_loss: shared.cluster.on_zookeeper_loss,
@@ -154,6 +160,7 @@ impl Cluster {
             ticket_key: SigningKey::from_text(TICKET_KEY_NAME, &shared.cluster.ticket_key),
             jwt: shared.jwt.clone(),
             token_key: None,
+            lease: store.lease(),
             data_dir: data_dir.into(),
         };
         Ok((cluster, incarnation))
@@ -162,6 +169,14 @@ impl Cluster {
     /// Whether a node that needs message ids cuts them itself while ZooKeeper is lost. An embedded roster is never lost.
     pub fn cuts_own_ids(&self) -> bool {
         !self.embedded && self.on_zookeeper_loss == OnZooKeeperLoss::Unique
+    }
+
+    /// Shows as `lease` in the readiness of a node that stores how the lease stands under which that is acknowledged, where there
+    /// is one. It never makes the node unready: no other one is better off.
+    pub fn show_lease(&self, readiness: &Readiness) {
+        if let Some(lease) = &self.lease {
+            lease::show(readiness, lease.clone());
+        }
     }
 
     /// An embedded cluster for tests, kept in `directory`.

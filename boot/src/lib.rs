@@ -12,6 +12,7 @@
 //! | `keys.rs` | [`SigningKey`]: made under the data directory at the first embedded start |
 //! | `incarnation.rs` | which start of the process this is |
 //! | `membership.rs` | [`Membership`]: a node joins the roster, shows that it drains, leaves |
+//! | `lease.rs` | shows how the lease of the Sentinels stands |
 //! | `patience.rs` | [`persist`]: waiting for what a node needs, as long as it takes |
 //! | `readiness.rs` | [`Readiness`]: named conditions behind `/readyz` |
 //! | `shutdown.rs` | [`Shutdown`]: when to stop and how long draining may take |
@@ -31,6 +32,7 @@ mod durable_file;
 mod http;
 mod incarnation;
 mod keys;
+mod lease;
 mod listener;
 mod logs;
 mod membership;

@@ -35,3 +35,4 @@ pub use gate::pause;
 pub use link::Link;
 pub use options::{Mode, RedisOptions};
 pub use redis;
+pub use topology::LeaseStanding;

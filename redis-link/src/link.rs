@@ -12,10 +12,13 @@ use std::{
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::Value;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
 
 use crate::{
-    Call, Connection, LinkError, OnPush, RedisOptions, Wait,
+    Call, Connection, LeaseStanding, LinkError, OnPush, RedisOptions, Wait,
     batch::{self, Outcome, Pending},
     connection::Login,
     gate::pause,
@@ -161,6 +164,12 @@ impl Link {
     /// Makes the next call find out anew which server serves what: the caller has reason to think that it changed.
     pub fn doubt(&self) {
         self.inner.topology.doubt();
+    }
+
+    /// How the lease stands under which what replicas confirm counts; `None` where none is held: without Sentinels, or without
+    /// `lease`. The first run with `wait` begins it. Told within a second.
+    pub fn lease(&self) -> Option<watch::Receiver<LeaseStanding>> {
+        self.inner.topology.lease()
     }
 
     /// How many pipelines were sent, one to one server each; repeats and `WAIT` included, loading of scripts not.

@@ -111,6 +111,7 @@ pub async fn run(
             ..rpc::IdOptions::default()
         },
     );
+    cluster.show_lease(&node.readiness);
     let ids_shown = node.readiness.condition("ids", "starting");
     boot::spawn(rpc::show_standing(ids.standing(), move |standing| ids_shown.ok(standing.to_string())));
     let limits = settings.limits.clone();

@@ -95,6 +95,7 @@ pub async fn run(
     let observed = Observed::new(cluster.roster.watch(), history, loads.clone());
     let intake = Intake::new(cluster.store.clone(), loads, settings.limits.counters, node.labels());
     let ids = ids(&settings, &node, &cluster);
+    cluster.show_lease(&node.readiness);
     let ids_shown = node.readiness.condition("ids", "starting");
     boot::spawn(rpc::show_standing(ids.standing(), move |standing| ids_shown.ok(standing.to_string())));
     let conversations = conversations(&settings, &node, &cluster, ids.clone())?;

@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep_until, timeout_at},
 };
 
-use super::sentinel;
+use super::{sentinel, standing::LeaseStanding};
 use crate::{
     LinkError, RedisOptions,
     connection::{Connection, Login},
@@ -59,6 +59,7 @@ struct Words {
     state: Mutex<State>,
     /// Told of each word.
     told: watch::Sender<()>,
+    standing: watch::Sender<LeaseStanding>,
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +118,11 @@ pub(super) struct Report {
 impl Lease {
     pub(crate) fn new(options: Arc<RedisOptions>) -> Self {
         let state = State { listed: options.servers.len(), ..State::default() };
-        let words = Words { state: Mutex::new(state), told: watch::Sender::new(()) };
+        let words = Words {
+            state: Mutex::new(state),
+            told: watch::Sender::new(()),
+            standing: watch::Sender::default(),
+        };
         Self { options, words: Arc::new(words), asking: Mutex::default() }
     }
 
@@ -129,6 +134,11 @@ impl Lease {
                 asking.spawn(ask(self.options.clone(), place, self.words.clone()));
             }
         }
+    }
+
+    /// How it stands.
+    pub(crate) fn standing(&self) -> watch::Receiver<LeaseStanding> {
+        self.words.standing.subscribe()
     }
 
     /// Whether nobody can have replaced this primary by now. Where that is not known it waits a little.
@@ -159,7 +169,36 @@ impl Lease {
     }
 }
 
+impl Words {
+    /// Shows how the lease stands: after each word, and after each that was missed.
+    fn show(&self) {
+        let now = Instant::now();
+        let state = self.state.lock();
+        let left = state.left(now);
+        let standing = match &state.unfit {
+            Some(why) => LeaseStanding::Unfit(why.clone()),
+            None if left.is_zero() => LeaseStanding::Missing,
+            None => LeaseStanding::Holds,
+        };
+        metrics::gauge!("phalanx_redis_lease_seconds").set(left.as_secs_f64());
+        self.standing.send_if_modified(|shown| {
+            let changed = *shown != standing;
+            *shown = standing;
+            changed
+        });
+    }
+}
+
 impl State {
+    /// For how long no failover can begin of whoever is the primary; 0: one may be under way, or nobody can know.
+    fn left(&self, now: Instant) -> Duration {
+        if self.unfit.is_some() {
+            return Duration::ZERO;
+        }
+        let until = self.words.values().filter_map(|word| self.until(&word.primary, now)).max();
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
     /// Whether no failover of this primary can have begun by now, or nobody can know.
     fn covers(&self, primary: &str, now: Instant) -> bool {
         self.unfit.is_some() || self.until(primary, now).is_some_and(|until| until > now)
@@ -295,6 +334,7 @@ async fn ask(options: Arc<RedisOptions>, place: usize, words: Arc<Words>) {
                 tracing::debug!(%error, "a sentinel does not say how the primary is");
             }
         }
+        words.show();
         sleep_until((asked + ASK_EVERY).max(Instant::now()).into()).await;
     }
 }
@@ -449,6 +489,18 @@ mod tests {
         assert!(!scene.state.covers("a:1", scene.now));
         scene.says(&[1], &next);
         assert!(scene.state.covers("a:1", scene.now) && !scene.holds());
+    }
+
+    #[test]
+    fn what_is_shown_is_how_long_it_holds_on() {
+        let mut scene = Scene::settled();
+        let left = scene.state.left(scene.now);
+        assert!(left > DOWN_AFTER * 9 / 10 && left < DOWN_AFTER, "{left:?}");
+        scene.later(DOWN_AFTER);
+        assert_eq!(scene.state.left(scene.now), Duration::ZERO, "nobody has said anything since");
+        scene.says(&[0, 1, 2], &Report { down_after: SECOND, ..report("p:1", 0) });
+        assert!(scene.holds());
+        assert_eq!(scene.state.left(scene.now), Duration::ZERO, "none is held");
     }
 
     #[test]

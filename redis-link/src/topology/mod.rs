@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `known.rs` | what was found out last, until it is in doubt |
 //! | `lease.rs` | for how long no sentinels can have agreed on another primary |
+//! | `standing.rs` | how the lease stands, for people |
 //! | `sentinel.rs` | asks the sentinels who the primary is |
 //! | `slots.rs` | asks a cluster who owns which slots |
 
@@ -11,16 +12,18 @@ mod known;
 mod lease;
 mod sentinel;
 mod slots;
+mod standing;
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{LinkError, Mode, RedisOptions};
 
 use known::Known;
 use lease::Lease;
 use slots::Slots;
+pub use standing::LeaseStanding;
 
 /// Which server a call goes to, and how to find out.
 #[derive(Debug)]
@@ -78,6 +81,14 @@ impl Topology {
         match self {
             Self::Sentinel { options, lease, .. } if options.lease => lease.holds(server, deadline).await,
             _ => Ok(()),
+        }
+    }
+
+    /// How the lease stands; `None` where none is held.
+    pub(crate) fn lease(&self) -> Option<watch::Receiver<LeaseStanding>> {
+        match self {
+            Self::Sentinel { options, lease, .. } if options.lease => Some(lease.standing()),
+            _ => None,
         }
     }
 

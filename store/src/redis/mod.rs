@@ -62,8 +62,8 @@ mod watching;
 use std::collections::BTreeMap;
 
 use redis::Value;
-use redis_link::{Call, Link, LinkError, Mode};
-use tokio::sync::OnceCell;
+use redis_link::{Call, LeaseStanding, Link, LinkError, Mode};
+use tokio::sync::{OnceCell, watch};
 
 use self::keys::{Keys, Partition};
 pub use self::options::RedisOptions;
@@ -108,6 +108,11 @@ impl RedisStore {
     /// The way to Redis: it counts what is asked.
     pub fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// How the lease stands under which what is written counts; `None` where none is held.
+    pub fn lease(&self) -> Option<watch::Receiver<LeaseStanding>> {
+        self.options.wait.and_then(|_| self.link.lease())
     }
 
     /// Whether keys of different partitions may not meet in one script.
