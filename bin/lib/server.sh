@@ -8,13 +8,13 @@ usage() {
   cat <<'USAGE'
 bin/lib/server.sh zookeeper DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
 bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
-bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST]
+bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST [LINE...]]
 bin/lib/server.sh kafka     DIRECTORY PORT
 
 It listens on 127.0.0.1, or, save Kafka, at the address that SERVER_BIND names.
 
 Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Kafka comes by Maven, and is broker and controller in one (KRaft);
-the controller listens on PORT + 10000. Redis keeps an append-only file and syncs it
+the controller listens on PORT + 10000. A LINE is one more of the Sentinel's file. Redis keeps an append-only file and syncs it
 before it answers, unless an option says otherwise: synced every second only, it may lose what it answered even when just the
 process is killed.
 USAGE
@@ -79,7 +79,7 @@ sentinel() {
   has redis-sentinel redis-sentinel
   [ $# -ge 2 ] || { usage >&2; exit 2; }
   # It rewrites its file, so an earlier one is kept.
-  [ -e "$directory/sentinel.conf" ] || cat >"$directory/sentinel.conf" <<CONFIG
+  [ -e "$directory/sentinel.conf" ] || { cat <<CONFIG && printf '%s\n' "${@:4}"; } >"$directory/sentinel.conf"
 port $port
 bind $bind
 dir $directory

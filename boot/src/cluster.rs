@@ -78,6 +78,14 @@ pub enum ClusterError {
     /// The relay of the settings was left out of this program.
     #[error("relay.kind: this program was built without --features {0}")]
     NoRelay(&'static str),
+    /// A file that the settings name cannot be used.
+    #[error("{key}: {problem}")]
+    File {
+        /// Which setting.
+        key: String,
+        /// Which file, and what is wrong with it.
+        problem: String,
+    },
     /// A key cannot be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -145,7 +153,7 @@ impl Cluster {
         let starts = data_dir.join("starts");
         fs::create_dir_all(&starts).map_err(failed)?;
         let incarnation = incarnation::next(&starts.join(named), now_ms).map_err(failed)?;
-        let store = Arc::new(RedisStore::open(servers::redis_store(&shared.redis))?);
+        let store = Arc::new(RedisStore::open(servers::redis_store(&shared.redis)?)?);
         let cluster = Self {
             roster: Arc::new(ZooKeeperRoster::open(servers::zookeeper(&shared.zookeeper))?),
             relay: relays::open(shared)?,

@@ -27,7 +27,7 @@ fn redis(shared: &Shared) -> Result<RedisRelay, ClusterError> {
     let redis = &shared.redis;
     // Databases keep keys apart, but not channels.
     let channels = format!("{}:{}:relay:", redis.key_prefix, redis.database);
-    Ok(RedisRelay::new(servers::redis(redis), channels)?)
+    Ok(RedisRelay::new(servers::redis("redis", redis)?, channels)?)
 }
 
 /// The relay with the faults that the settings ask for.

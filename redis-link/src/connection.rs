@@ -9,13 +9,16 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
-    PushInfo, PushKind, RedisConnectionInfo, Script, ServerError, Value, aio::MultiplexedConnection,
-    io::tcp::TcpSettings,
+    AsyncConnectionConfig, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, Script,
+    ServerError, Value, aio::MultiplexedConnection,
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::{LinkError, Mode, RedisOptions, options::host_and_port};
+use crate::{LinkError, Mode, RedisOptions, options::host_and_port, stream};
 
 /// What a connection that others take no part in may take in without being asked: hints, the loss of the connection.
 pub type OnPush = Box<dyn Fn(PushInfo) + Send + Sync>;
@@ -26,6 +29,8 @@ pub struct Connection {
     address: Arc<str>,
     redis: MultiplexedConnection,
     lost: Arc<AtomicBool>,
+    /// Reads and writes; the connection is closed with it.
+    _driver: Arc<AbortOnDropHandle<()>>,
 }
 
 /// Whom to log in as.
@@ -33,8 +38,16 @@ pub struct Connection {
 pub(crate) enum Login {
     /// A server that holds data: the user of the options, their database.
     Server,
-    /// A sentinel: nobody.
+    /// A sentinel: the user of the options for them.
     Sentinel,
+}
+
+/// How far the opening of a connection has come: what a server that falls silent may be the matter with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    Encrypting,
+    Greeting,
 }
 
 impl Connection {
@@ -45,8 +58,10 @@ impl Connection {
         login: Login,
         on_push: Option<OnPush>,
     ) -> Result<Self, LinkError> {
+        let mut stage = Stage::Connecting;
         let opening = async {
-            let connection = Self::open_unbounded(options, address.clone(), login, on_push).await?;
+            let connection =
+                Self::open_unbounded(options, address.clone(), login, on_push, &mut stage).await?;
             // One that was replaced while it was frozen or cut off becomes a replica, and so does not serve.
             if login == Login::Server
                 && options.mode == Mode::Sentinel
@@ -56,7 +71,13 @@ impl Connection {
             }
             Ok(connection)
         };
-        timeout(options.connect_timeout, opening).await.map_err(|_| LinkError::late(&address))?
+        let opened = timeout(options.connect_timeout, opening).await;
+        opened.map_err(|_| match stage {
+            Stage::Encrypting => LinkError::Unavailable(format!(
+                "{address} does not answer in time to a TLS handshake: it may not speak TLS"
+            )),
+            Stage::Connecting | Stage::Greeting => LinkError::late(&address),
+        })?
     }
 
     async fn open_unbounded(
@@ -64,7 +85,40 @@ impl Connection {
         address: Arc<str>,
         login: Login,
         on_push: Option<OnPush>,
+        stage: &mut Stage,
     ) -> Result<Self, LinkError> {
+        let (host, port) = host_and_port(&address)
+            .ok_or_else(|| LinkError::Unavailable(format!("{address:?} is no host:port")))?;
+        let failed = |why: String| LinkError::Unavailable(format!("{address}: {why}"));
+        let stream = stream::connect(host, port, options).await.map_err(|error| failed(error.to_string()))?;
+        let login = credentials(options, login);
+        match &options.tls {
+            Some(tls) => {
+                *stage = Stage::Encrypting;
+                let stream = tls.handshake(host, stream).await;
+                let stream = stream.map_err(|error| failed(format!("no TLS with it: {error}")))?;
+                *stage = Stage::Greeting;
+                let greeted = Self::greet(address.clone(), stream, &login, on_push).await;
+                greeted.map_err(|error| failed(error.to_string()))
+            }
+            None => {
+                *stage = Stage::Greeting;
+                let greeted = Self::greet(address.clone(), stream, &login, on_push).await;
+                // A server that speaks TLS only ends a plain connection without a word that could be read.
+                greeted.map_err(|error| match ServerError::try_from(error) {
+                    Ok(error) => LinkError::Unavailable(format!("{address}: {error}")),
+                    Err(error) => failed(format!("{error}: if it speaks TLS only, so must we")),
+                })
+            }
+        }
+    }
+
+    async fn greet(
+        address: Arc<str>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        login: &RedisConnectionInfo,
+        on_push: Option<OnPush>,
+    ) -> Result<Self, redis::RedisError> {
         let lost = Arc::new(AtomicBool::new(false));
         let notice = lost.clone();
         let on_push = move |info: PushInfo| {
@@ -81,10 +135,9 @@ impl Connection {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(on_push);
-        let io = |error: redis::RedisError| LinkError::io(&address, &error);
-        let client = client(options, &address, login)?;
-        let redis = client.get_multiplexed_async_connection_with_config(&config).await.map_err(io)?;
-        Ok(Self { address, redis, lost })
+        let (redis, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
+        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
+        Ok(Self { address, redis, lost, _driver: driver })
     }
 
     /// `host:port` of the server.
@@ -168,25 +221,21 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn client(options: &RedisOptions, address: &str, login: Login) -> Result<Client, LinkError> {
-    let (host, port) = host_and_port(address)
-        .ok_or_else(|| LinkError::Unavailable(format!("{address:?} is no host:port")))?;
+fn credentials(options: &RedisOptions, login: Login) -> RedisConnectionInfo {
     // The third protocol tells of a lost connection, and lets a subscriber ask other things too.
-    let mut login_as = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
-    if login == Login::Server {
-        login_as = login_as.set_db(options.database.into());
-        if !options.password.is_empty() {
-            login_as = login_as.set_password(&options.password);
+    let mut info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+    let (user, password) = match login {
+        Login::Server => {
+            info = info.set_db(options.database.into());
+            (&options.user, &options.password)
         }
-        if !options.user.is_empty() {
-            login_as = login_as.set_username(&options.user);
-        }
+        Login::Sentinel => (&options.sentinel_user, &options.sentinel_password),
+    };
+    if !password.is_empty() {
+        info = info.set_password(password);
     }
-    let unusable = |error: redis::RedisError| LinkError::io(address, &error);
-    let info = ConnectionAddr::Tcp(host.to_owned(), port)
-        .into_connection_info()
-        .map_err(unusable)?
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-        .set_redis_settings(login_as);
-    Client::open(info).map_err(unusable)
+    if !user.is_empty() {
+        info = info.set_username(user);
+    }
+    info
 }

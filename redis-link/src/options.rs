@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::LinkError;
+use crate::{LinkError, Tls};
 
 /// How the servers work together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Mode {
     Cluster,
 }
 
-/// Which Redis, and how long to wait for it. Redis 7 or newer, without TLS.
+/// Which Redis, and how long to wait for it. Redis 7 or newer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisOptions {
     /// How the servers work together.
@@ -27,10 +27,16 @@ pub struct RedisOptions {
     /// Whether what replicas have confirmed counts only while the sentinels are known not to replace the primary; used in
     /// [`Mode::Sentinel`] only.
     pub lease: bool,
-    /// The user to log in as; empty: Redis's default user. Sentinels are asked without logging in.
+    /// TLS to every server and every sentinel; `None`: none to any.
+    pub tls: Option<Tls>,
+    /// The user to log in as; empty: Redis's default user.
     pub user: String,
     /// Empty: no logging in.
     pub password: String,
+    /// The user to log in as at the sentinels; empty: their default user.
+    pub sentinel_user: String,
+    /// Empty: no logging in at the sentinels.
+    pub sentinel_password: String,
     /// The number of the database; 0 in a cluster.
     pub database: u8,
     /// How long one attempt to connect may take, logging in and the check of the role included.
@@ -49,8 +55,11 @@ impl Default for RedisOptions {
             servers: vec!["127.0.0.1:6379".into()],
             primary_name: "mymaster".into(),
             lease: true,
+            tls: None,
             user: String::new(),
             password: String::new(),
+            sentinel_user: String::new(),
+            sentinel_password: String::new(),
             database: 0,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
@@ -66,7 +75,9 @@ impl fmt::Debug for RedisOptions {
             .field("servers", &self.servers)
             .field("primary_name", &self.primary_name)
             .field("lease", &self.lease)
+            .field("tls", &self.tls.is_some())
             .field("user", &self.user)
+            .field("sentinel_user", &self.sentinel_user)
             .field("database", &self.database)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
@@ -125,8 +136,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_stays_out_of_debug() {
-        let options = RedisOptions { password: "secret".into(), ..RedisOptions::default() };
+    fn the_passwords_stay_out_of_debug() {
+        let options = RedisOptions {
+            password: "secret".into(),
+            sentinel_password: "secret too".into(),
+            ..RedisOptions::default()
+        };
         assert!(!format!("{options:?}").contains("secret"));
     }
 

@@ -40,7 +40,7 @@ pub use error::SettingsError;
 pub use jwt::JwtSettings;
 pub use kafka::{KafkaAcks, KafkaSecurity, KafkaSettings};
 pub use node::{AdminSettings, NodeSettings};
-pub use servers::{RedisMode, RedisSettings, ZooKeeperSettings};
+pub use servers::{RedisMode, RedisSettings, RedisTlsSettings, ZooKeeperSettings};
 pub use shared::{
     ClusterSettings, InstanceSettings, LogFormat, LogSettings, OnZooKeeperLoss, RelayKind, RelaySettings,
     RetentionSettings, RosterKind, RosterSettings, Shared, StoreKind, StoreSettings,

@@ -1,5 +1,7 @@
 //! The tables of servers that are not ours: ZooKeeper and Redis.
 
+use std::path::{Path, PathBuf};
+
 use serde::Deserialize;
 
 use crate::Secret;
@@ -36,8 +38,19 @@ pub struct RedisSettings {
     pub sentinel_lease: bool,
     /// The user; empty: the default one.
     pub user: String,
-    /// The password; empty: none.
+    /// The password; empty: none, or that of `password_file`.
     pub password: Secret,
+    /// A file that holds it; whitespace around it does not count.
+    pub password_file: PathBuf,
+    /// Who we are for the Sentinels; empty: the default user.
+    pub sentinel_user: String,
+    /// With the Sentinels; empty: none, or that of `sentinel_password_file`.
+    pub sentinel_password: Secret,
+    /// A file that holds it; whitespace around it does not count.
+    pub sentinel_password_file: PathBuf,
+    /// Whether connections are encrypted, and who is trusted there.
+    #[serde(default)]
+    pub tls: RedisTlsSettings,
     /// Which database; 0 in a cluster.
     pub database: u8,
     /// What every key and channel begins with.
@@ -50,6 +63,20 @@ pub struct RedisSettings {
     pub wait_replicas: u32,
     /// How long they may take, in milliseconds.
     pub wait_timeout_ms: u64,
+}
+
+/// `[redis.tls]`: the connections to its servers, and to its Sentinels.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisTlsSettings {
+    /// Whether there is any.
+    pub enabled: bool,
+    /// The certificates that sign the servers' own (PEM); empty: those that the system trusts.
+    pub ca_file: PathBuf,
+    /// Our certificate (PEM); empty: none.
+    pub certificate_file: PathBuf,
+    /// Its private key (PEM).
+    pub key_file: PathBuf,
 }
 
 /// How Redis is set up.
@@ -93,8 +120,8 @@ impl ZooKeeperSettings {
 }
 
 impl RedisSettings {
-    /// The first fault, where there is one.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    /// The first fault, where there is one. `variable` is what the environment calls the table.
+    pub(super) fn check(&self, variable: &str) -> Result<(), Fault> {
         addresses(&self.servers)?;
         if self.mode == RedisMode::Sentinel && self.primary_name.is_empty() {
             return Err((
@@ -115,15 +142,61 @@ impl RedisSettings {
                 format!("expected one or more of A-Z a-z 0-9 _ . : @ -, got {:?}", self.key_prefix),
             ));
         }
-        if !self.user.is_empty() && self.password.is_empty() {
-            return Err(("password", both_or_neither("REDIS")));
-        }
+        let (password, file) = (&self.password, &self.password_file);
+        one_password("password", &self.user, password, file, variable)?;
+        let (password, file) = (&self.sentinel_password, &self.sentinel_password_file);
+        one_password("sentinel_password", &self.sentinel_user, password, file, variable)?;
+        self.tls.check()?;
         between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)?;
         between("full_timeout_ms", self.full_timeout_ms, 0, 60_000)?;
         between("wait_replicas", u64::from(self.wait_replicas), 0, 8)?;
         // Redis answers a WAIT only when its time is over, so the call must be able to last that long.
         between("wait_timeout_ms", self.wait_timeout_ms, 1, self.response_timeout_ms - 1)
     }
+}
+
+impl RedisTlsSettings {
+    fn check(&self) -> Result<(), Fault> {
+        let files = [
+            ("tls.ca_file", &self.ca_file),
+            ("tls.certificate_file", &self.certificate_file),
+            ("tls.key_file", &self.key_file),
+        ];
+        // Whoever names a file believes that it is used.
+        if let Some((key, _)) = files.into_iter().find(|(_, file)| !self.enabled && is_set(file)) {
+            return Err((key, "expected none: tls.enabled is false".into()));
+        }
+        match (is_set(&self.certificate_file), is_set(&self.key_file)) {
+            (true, false) => Err(("tls.key_file", "expected the key of tls.certificate_file".into())),
+            (false, true) => Err(("tls.certificate_file", "expected the certificate of tls.key_file".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_set(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+}
+
+fn one_password(
+    key: &'static str,
+    user: &str,
+    password: &Secret,
+    file: &Path,
+    variable: &str,
+) -> Result<(), Fault> {
+    if !password.is_empty() && is_set(file) {
+        return Err((key, format!("expected it either here or in {key}_file")));
+    }
+    if !user.is_empty() && password.is_empty() && !is_set(file) {
+        let problem = format!(
+            "expected user and password both, or neither: set it in the environment, PHALANX__{variable}__{}, or \
+             name a file in {key}_file",
+            key.to_ascii_uppercase()
+        );
+        return Err((key, problem));
+    }
+    Ok(())
 }
 
 pub(super) fn both_or_neither(table: &str) -> String {

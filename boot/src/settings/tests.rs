@@ -64,6 +64,10 @@ const CLUSTER: &str = r#"
     sentinel_lease = true
     user = ""
     password = ""
+    password_file = ""
+    sentinel_user = ""
+    sentinel_password = ""
+    sentinel_password_file = ""
     database = 0
     key_prefix = "phalanx"
     response_timeout_ms = 2000
@@ -272,6 +276,48 @@ fn a_user_of_a_server_needs_a_password() {
 }
 
 #[test]
+fn the_user_at_the_sentinels_needs_a_password_too_and_a_file_may_hold_it() {
+    for (table, variable) in [("redis", "REDIS")] {
+        let directory = profiles(&[("cluster.toml", &format!("[{table}]\nsentinel_user = \"watcher\""))]);
+        let message = refusal(load_with(directory.path(), &[]));
+        let expected =
+            format!("PHALANX__{variable}__SENTINEL_PASSWORD, or name a file in sentinel_password_file");
+        assert!(message.contains(&format!(": {table}.sentinel_password: ")), "{message}");
+        assert!(message.ends_with(&expected), "{message}");
+        let file = format!("PHALANX__{variable}__SENTINEL_PASSWORD_FILE");
+        load_with(directory.path(), &[(&file, "/somewhere")]).expect("both");
+    }
+}
+
+#[test]
+fn a_bad_setting_of_redis_is_named() {
+    let table = BTreeMap::from([
+        ("password = \"a\"\npassword_file = \"b\"", "password: expected it either here or in password_file"),
+        ("tls.ca_file = \"ca.pem\"", "tls.ca_file: expected none: tls.enabled is false"),
+        (
+            "tls = {enabled = true, certificate_file = \"c.pem\"}",
+            "tls.key_file: expected the key of tls.certificate_file",
+        ),
+        (
+            "tls = {enabled = true, key_file = \"k.pem\"}",
+            "tls.certificate_file: expected the certificate of tls.key_file",
+        ),
+        ("tls.cafile = \"ca.pem\"", "tls.cafile: unknown key, did you mean ca_file?"),
+        ("servers = [\"nowhere\"]", "servers: expected host:port, got \"nowhere\""),
+    ]);
+    for (line, expected) in table {
+        for table in ["redis"] {
+            let directory = profiles(&[("cluster.toml", &format!("[{table}]\n{line}"))]);
+            let message = refusal(load_with(directory.path(), &[]));
+            assert!(
+                message.ends_with(&format!("mine/cluster.toml: {table}.{expected}")),
+                "{line}: {message}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_bad_setting_of_kafka_is_named() {
     let table = BTreeMap::from([
         ("servers = [\"nowhere\"]", "servers: expected host:port, got \"nowhere\""),
@@ -362,7 +408,8 @@ fn what_is_no_toml_is_named_with_its_line() {
 fn the_printed_tree_masks_secrets() {
     let directory = profiles(&[(
         "cluster.toml",
-        "[cluster]\nsecret = \"very secret\"\nticket_key = \"very secret too\"",
+        "[cluster]\nsecret = \"very secret\"\nticket_key = \"very secret too\"\n\
+         [redis]\npassword = \"very secret\"\nsentinel_password = \"very secret\"",
     )]);
     let tree = load_with(directory.path(), &[]).expect("good");
     for text in

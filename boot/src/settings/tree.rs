@@ -195,7 +195,7 @@ impl Tree {
         let before_send = &self.shared.webhooks.before_send;
         before_send.check().or_else(|fault| of("webhooks.before_send", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
-        self.shared.redis.check().or_else(|fault| of("redis", fault))?;
+        self.shared.redis.check("REDIS").or_else(|fault| of("redis", fault))?;
         self.shared.kafka.check().or_else(|fault| of("kafka", fault))
     }
 

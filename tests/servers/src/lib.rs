@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `process.rs` | one process: started, killed, frozen, started again |
 //! | `ports.rs` | ports that no other test of this machine uses |
+//! | `guard.rs` | [`Guard`]: TLS, a user and a password that Redis asks for; [`Certificates`] |
 //! | `redis.rs` | [`Redis`], [`Replicated`] with Sentinel, [`RedisCluster`] |
 //! | `kafka.rs` | [`Kafka`] |
 //! | `zookeeper.rs` | [`ZooKeeper`], [`Ensemble`] |
@@ -12,6 +13,7 @@
 //! How a server is run stands in `bin/lib/server.sh`, which `bin/start.sh` uses too. Everything here panics, with the end of
 //! the server's log, where a test cannot go on.
 
+mod guard;
 mod kafka;
 mod ports;
 mod process;
@@ -19,6 +21,7 @@ mod redis;
 mod wire;
 mod zookeeper;
 
+pub use guard::{Certificates, Guard};
 pub use kafka::Kafka;
 pub use redis::{Redis, RedisCluster, Replicated};
 pub use wire::Wire;

@@ -1,11 +1,11 @@
 //! Redis: one server; a primary with replicas and Sentinel; a cluster.
 
-use std::{future::Future, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use rustix::process::Signal;
 use tokio::process::Command;
 
-use crate::{ports::Port, process::Process};
+use crate::{guard::Guard, ports::Port, process::Process};
 
 /// The name under which Sentinel knows the primary.
 const PRIMARY_NAME: &str = "mymaster";
@@ -21,6 +21,8 @@ const FORMING: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
+    /// What redis-cli needs to be let in.
+    cli: Vec<String>,
 }
 
 impl Redis {
@@ -31,13 +33,31 @@ impl Redis {
 
     /// The same with further options: `["--appendfsync", "no"]`.
     pub async fn start_with(options: &[&str]) -> Self {
-        let mut server = Self::launch("redis", options.iter().map(ToString::to_string).collect());
+        Self::start_as(None, options).await
+    }
+
+    /// Starts one that asks for what the guard asks for.
+    pub async fn start_guarded(guard: &Guard) -> Self {
+        Self::start_as(Some(guard), &[]).await
+    }
+
+    async fn start_as(guard: Option<&Guard>, options: &[&str]) -> Self {
+        let port = Port::reserve();
+        let mut arguments: Vec<String> = options.iter().map(ToString::to_string).collect();
+        arguments.extend(guard.iter().flat_map(|guard| guard.server(port.number)));
+        let process = Process::start("redis", port, arguments);
+        let mut server = Self { process, cli: guard.map(Guard::cli).unwrap_or_default() };
         server.answers().await;
         server
     }
 
-    fn launch(kind: &'static str, arguments: Vec<String>) -> Self {
-        Self { process: Process::start(kind, Port::reserve(), arguments) }
+    /// It need not answer yet.
+    fn launch_sentinel(guard: Option<&Guard>, primary: &str) -> Self {
+        let port = Port::reserve();
+        let mut arguments = vec![primary.to_owned(), "2".into(), "127.0.0.1".into()];
+        arguments.extend(guard.iter().flat_map(|guard| guard.sentinel(port.number, PRIMARY_NAME)));
+        let process = Process::start("sentinel", port, arguments);
+        Self { process, cli: guard.map(Guard::sentinel_cli).unwrap_or_default() }
     }
 
     /// `host:port`.
@@ -73,23 +93,22 @@ impl Redis {
 
     /// What `redis-cli` prints for a command.
     pub async fn command(&self, words: &[&str]) -> String {
-        cli(self.port(), words).await
+        cli(&self.cli, self.port(), words).await
     }
 
     async fn answers(&mut self) {
-        self.process.until("PONG", |port| async move { cli(port, &["PING"]).await.trim() == "PONG" }).await;
+        self.until("PONG", &["PING"], |says| says.trim() == "PONG").await;
     }
 
     async fn says(&mut self, what: &str, words: &'static [&'static str], part: &'static str) {
-        self.until(what, |port| async move { cli(port, words).await.contains(part) }).await;
+        self.until(what, words, |says| says.contains(part)).await;
     }
 
     /// Waits until a primary has heard of `replicas` how far they are; of a replica, until it has the primary's data.
     ///
     /// Before its first report, which may take a second, a replica is sent nothing: no `WAIT` would be answered in time.
     async fn in_step(&mut self, replicas: usize) {
-        self.until("replicas in step", |port| async move {
-            let says = cli(port, &["INFO", "replication"]).await;
+        self.until("replicas in step", &["INFO", "replication"], |says| {
             let reported =
                 says.lines().filter(|line| line.contains("state=online") && !line.contains("offset=0,"));
             says.contains("master_link_status:up") || reported.count() == replicas
@@ -97,12 +116,11 @@ impl Redis {
         .await;
     }
 
-    async fn until<F, A>(&mut self, what: &str, answers: F)
-    where
-        F: Fn(u16) -> A,
-        A: Future<Output = bool>,
-    {
-        self.process.until(what, answers).await;
+    /// Waits until what redis-cli prints for a command fits.
+    async fn until(&mut self, what: &str, words: &[&str], fits: impl Fn(&str) -> bool) {
+        let (login, fits) = (&self.cli, &fits);
+        let look = |port| async move { fits(&cli(login, port, words).await) };
+        self.process.until(what, look).await;
     }
 }
 
@@ -120,12 +138,21 @@ pub struct Replicated {
 impl Replicated {
     /// Starts all six, and waits until the replicas follow and the Sentinels know one another.
     pub async fn start() -> Self {
-        let mut primary = Redis::start_with(&UNSYNCED).await;
+        Self::start_as(None).await
+    }
+
+    /// The same with servers and Sentinels that ask for what the guard asks for.
+    pub async fn start_guarded(guard: &Guard) -> Self {
+        Self::start_as(Some(guard)).await
+    }
+
+    async fn start_as(guard: Option<&Guard>) -> Self {
+        let mut primary = Redis::start_as(guard, &UNSYNCED).await;
         let port = primary.port().to_string();
         let mut replicas = Vec::new();
         for _ in 0..2 {
             replicas.push(
-                Redis::start_with(&[UNSYNCED.as_slice(), &["--replicaof", "127.0.0.1", &port]].concat())
+                Redis::start_as(guard, &[UNSYNCED.as_slice(), &["--replicaof", "127.0.0.1", &port]].concat())
                     .await,
             );
         }
@@ -133,7 +160,7 @@ impl Replicated {
             replica.says("the primary's data", &["INFO", "replication"], "master_link_status:up").await;
         }
         primary.in_step(2).await;
-        let sentinel = || Redis::launch("sentinel", vec![port.clone(), "2".into()]);
+        let sentinel = || Redis::launch_sentinel(guard, &port);
         let mut sentinels: Vec<Redis> = (0..3).map(|_| sentinel()).collect();
         for sentinel in &mut sentinels {
             sentinel.says("all servers", &["INFO", "sentinel"], "status=ok,address=").await;
@@ -165,20 +192,34 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts six servers, makes them a cluster, and waits until each of them says that it is in order.
     pub async fn start() -> Self {
-        let clustered = [
+        Self::start_as(None).await
+    }
+
+    /// The same with servers that ask for what the guard asks for, and also encrypt what they tell one another.
+    pub async fn start_guarded(guard: &Guard) -> Self {
+        Self::start_as(Some(guard)).await
+    }
+
+    async fn start_as(guard: Option<&Guard>) -> Self {
+        let mut options = UNSYNCED.to_vec();
+        options.extend([
             "--cluster-enabled",
             "yes",
             "--cluster-config-file",
             "nodes.conf",
             "--cluster-node-timeout",
             "1500",
-        ];
+        ]);
+        if guard.is_some() {
+            options.extend(["--tls-cluster", "yes"]);
+        }
         let mut nodes = Vec::new();
         for _ in 0..6 {
-            nodes.push(Redis::start_with(&[UNSYNCED.as_slice(), &clustered].concat()).await);
+            nodes.push(Redis::start_as(guard, &options).await);
         }
         let addresses: Vec<String> = nodes.iter().map(Redis::address).collect();
         let made = Command::new("redis-cli")
+            .args(guard.map(Guard::cli).unwrap_or_default())
             .args(["--cluster", "create"])
             .args(&addresses)
             .args(["--cluster-replicas", "1", "--cluster-yes"])
@@ -202,9 +243,10 @@ impl RedisCluster {
     }
 }
 
-async fn cli(port: u16, words: &[&str]) -> String {
+async fn cli(login: &[String], port: u16, words: &[&str]) -> String {
     let output = Command::new("redis-cli")
         .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+        .args(login)
         .args(words)
         .stdin(Stdio::null())
         .kill_on_drop(true)
