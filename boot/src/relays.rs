@@ -24,10 +24,10 @@ pub(crate) fn open(shared: &Shared) -> Result<Arc<dyn Relay>, ClusterError> {
 }
 
 fn redis(shared: &Shared) -> Result<RedisRelay, ClusterError> {
-    let redis = &shared.redis;
+    let redis = &shared.relay.redis;
     // Databases keep keys apart, but not channels.
     let channels = format!("{}:{}:relay:", redis.key_prefix, redis.database);
-    Ok(RedisRelay::new(servers::redis("redis", redis)?, channels)?)
+    Ok(RedisRelay::new(servers::redis("relay.redis", redis)?, channels)?)
 }
 
 /// The relay with the faults that the settings ask for.

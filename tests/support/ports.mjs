@@ -5,10 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// The usual ports of ZooKeeper, Redis and Kafka (and of its controller), those of an ensemble (`profile.mjs`), the default ports of all
+// The usual ports of ZooKeeper, Redis (and of another one for the relay) and Kafka (and of its controller), those of an ensemble (`profile.mjs`), the default ports of all
 // roles (CONTRACT §1) and their admin ports. The highest offset keeps 50122 below 65536.
 const PORTS = [
-  2181, 6379, 9092, 19092,
+  2181, 6379, 6479, 9092, 19092,
   2281, 2381, 2482, 2483, 2582, 2583, 2682, 2683,
   20000, 20001, 20100, 20101,
   30001, 30002, 30003, 30004, 30501, 30502, 30503, 30504,

@@ -1,7 +1,9 @@
 // A real ZooKeeper, Redis or Kafka server of a test, run by bin/lib/server.sh.
 
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectByTls } from 'node:tls';
 
 import { Process, ROOT } from './process.mjs';
 import { until } from './wait.mjs';
@@ -22,7 +24,8 @@ export class Server {
 
   /**
    * @param {'zookeeper' | 'redis' | 'kafka'} kind
-   * @param {{port: number, directory: string, options?: string[]}} where its port and its data
+   * @param {{port: number, directory: string, options?: string[], greeting?: [string, string], ca?: string}} where its port and its
+   *   data; what it is asked, and what it answers once it serves; the file of the authority where it speaks TLS only
    */
   static async start(kind, where) {
     const server = new Server();
@@ -67,14 +70,18 @@ export class Server {
 
   /** Whether it answers. */
   serves() {
-    return this.answers(...GREETINGS[this.kind]);
+    return this.answers(...(this.greeting ?? GREETINGS[this.kind]));
   }
 
   /** Whether it answers this, as it goes over the wire, with something that holds this. */
   answers(question, part) {
     return new Promise((resolve) => {
       let answer = '';
-      const socket = connect(this.port, '127.0.0.1', () => socket.write(question));
+      const connected = () => socket.write(question);
+      const where = { host: '127.0.0.1', port: this.port };
+      const socket = this.ca
+        ? connectByTls({ ...where, ca: readFileSync(this.ca) }, connected)
+        : connect(where, connected);
       const done = (yes) => {
         socket.destroy();
         resolve(yes);

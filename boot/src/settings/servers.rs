@@ -24,7 +24,7 @@ pub struct ZooKeeperSettings {
     pub password: Secret,
 }
 
-/// `[redis]`: where it is, and how careful to be.
+/// `[redis]`: where it is, and how careful to be; `[relay.redis]`: another one for the relay.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {

@@ -193,6 +193,8 @@ pub enum StoreKind {
 pub struct RelaySettings {
     /// Which implementation.
     pub kind: RelayKind,
+    /// The Redis that relays: that of `[redis]`, with what `[relay.redis]` says otherwise.
+    pub redis: RedisSettings,
     /// What goes wrong on purpose, for tests.
     #[serde(default)]
     pub faults: Faults,
@@ -204,7 +206,7 @@ pub struct RelaySettings {
 pub enum RelayKind {
     /// Within one process.
     Embedded,
-    /// On Redis, as `[redis]` says.
+    /// On Redis, as `[redis]` and `[relay.redis]` say.
     Redis,
     /// On Kafka, as `[kafka]` says.
     Kafka,
@@ -231,7 +233,11 @@ impl Shared {
             jwt: JwtSettings { leeway_ms: 5_000, ..JwtSettings::default() },
             roster: RosterSettings { kind: RosterKind::Embedded },
             store: StoreSettings { kind: StoreKind::Sqlite, retention: RetentionSettings::default() },
-            relay: RelaySettings { kind: RelayKind::Embedded, faults: Faults::default() },
+            relay: RelaySettings {
+                kind: RelayKind::Embedded,
+                redis: RedisSettings::default(),
+                faults: Faults::default(),
+            },
             zookeeper: ZooKeeperSettings::default(),
             redis: RedisSettings::default(),
             kafka: KafkaSettings::default(),

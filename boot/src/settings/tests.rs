@@ -277,7 +277,7 @@ fn a_user_of_a_server_needs_a_password() {
 
 #[test]
 fn the_user_at_the_sentinels_needs_a_password_too_and_a_file_may_hold_it() {
-    for (table, variable) in [("redis", "REDIS")] {
+    for (table, variable) in [("redis", "REDIS"), ("relay.redis", "RELAY__REDIS")] {
         let directory = profiles(&[("cluster.toml", &format!("[{table}]\nsentinel_user = \"watcher\""))]);
         let message = refusal(load_with(directory.path(), &[]));
         let expected =
@@ -306,7 +306,7 @@ fn a_bad_setting_of_redis_is_named() {
         ("servers = [\"nowhere\"]", "servers: expected host:port, got \"nowhere\""),
     ]);
     for (line, expected) in table {
-        for table in ["redis"] {
+        for table in ["redis", "relay.redis"] {
             let directory = profiles(&[("cluster.toml", &format!("[{table}]\n{line}"))]);
             let message = refusal(load_with(directory.path(), &[]));
             assert!(
@@ -315,6 +315,27 @@ fn a_bad_setting_of_redis_is_named() {
             );
         }
     }
+    let directory = profiles(&[("cluster.toml", "[relay]\nredis = 3")]);
+    let message = refusal(load_with(directory.path(), &[]));
+    assert!(message.ends_with("mine/cluster.toml: relay.redis: expected a table, got 3"), "{message}");
+}
+
+#[test]
+fn what_the_redis_of_the_relay_does_not_say_is_as_the_store_s() {
+    let store = "[redis]\nservers = [\"a:1\"]\nuser = \"me\"\npassword_file = \"/a\"\n\
+                 tls = {enabled = true, ca_file = \"ca.pem\"}\n";
+    let relay = |more: &str| {
+        let directory = profiles(&[("cluster.toml", &format!("{store}{more}"))]);
+        load_with(directory.path(), &[]).expect("good").shared().clone().relay.redis
+    };
+    let same = relay("");
+    assert_eq!((same.servers.as_slice(), same.user.as_str()), (["a:1".to_owned()].as_slice(), "me"));
+    assert!(same.tls.enabled && same.password_file == Path::new("/a"));
+    let other = relay("[relay.redis]\nservers = [\"b:2\"]\npassword = \"p\"\ntls = {}\n");
+    assert_eq!((other.servers.as_slice(), other.user.as_str()), (["b:2".to_owned()].as_slice(), "me"));
+    assert_eq!((other.password.expose(), other.password_file.as_path()), ("p", Path::new("")));
+    assert!(!other.tls.enabled && other.tls.ca_file == Path::new(""), "TLS stands for itself");
+    assert_eq!(other.response_timeout_ms, same.response_timeout_ms);
 }
 
 #[test]
@@ -409,7 +430,8 @@ fn the_printed_tree_masks_secrets() {
     let directory = profiles(&[(
         "cluster.toml",
         "[cluster]\nsecret = \"very secret\"\nticket_key = \"very secret too\"\n\
-         [redis]\npassword = \"very secret\"\nsentinel_password = \"very secret\"",
+         [redis]\npassword = \"very secret\"\nsentinel_password = \"very secret\"\n\
+         [relay.redis]\npassword = \"very secret\"\nsentinel_password = \"very secret\"",
     )]);
     let tree = load_with(directory.path(), &[]).expect("good");
     for text in

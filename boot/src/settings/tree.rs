@@ -14,8 +14,8 @@ use serde::{
 use wire::Role;
 
 use super::{
-    ClusterSettings, InstanceSettings, LogSettings, NodeSettings, RelayKind, RosterKind, SettingsError,
-    Shared, StoreKind, environment::Variable, error::did_you_mean, mask, pattern, profile,
+    ClusterSettings, InstanceSettings, LogSettings, NodeSettings, RelayKind, RelaySettings, RosterKind,
+    SettingsError, Shared, StoreKind, environment::Variable, error::did_you_mean, mask, pattern, profile,
 };
 
 /// As long as the hash (SHA-256) that they are used with.
@@ -50,6 +50,8 @@ impl Tree {
             }
             figment = figment.merge(variable);
         }
+        // First, so that a fault in it is not taken for one of the relay's, which follows it.
+        let redis = table(&figment, "redis")?;
         let shared = Shared {
             instance: table::<InstanceSettings>(&figment, "instance")?,
             cluster: table::<ClusterSettings>(&figment, "cluster")?,
@@ -57,9 +59,9 @@ impl Tree {
             jwt: table(&figment, "jwt")?,
             roster: table(&figment, "roster")?,
             store: table(&figment, "store")?,
-            relay: table(&figment, "relay")?,
+            relay: relay_table(&figment)?,
             zookeeper: table(&figment, "zookeeper")?,
-            redis: table(&figment, "redis")?,
+            redis,
             kafka: table(&figment, "kafka")?,
             webhooks: table(&figment, "webhooks")?,
         };
@@ -196,6 +198,7 @@ impl Tree {
         before_send.check().or_else(|fault| of("webhooks.before_send", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
         self.shared.redis.check("REDIS").or_else(|fault| of("redis", fault))?;
+        self.shared.relay.redis.check("RELAY__REDIS").or_else(|fault| of("relay.redis", fault))?;
         self.shared.kafka.check().or_else(|fault| of("kafka", fault))
     }
 
@@ -334,6 +337,36 @@ fn table<S: DeserializeOwned>(figment: &Figment, name: &str) -> Result<S, Settin
     let value = figment.find_value(name).unwrap_or_else(|_| Value::from(Dict::new()));
     S::deserialize(&value)
         .map_err(|error| SettingsError::from_figment(name, error, |key| place(figment, key)))
+}
+
+/// The table of the relay; what its Redis does not say is as the store's.
+fn relay_table(figment: &Figment) -> Result<RelaySettings, SettingsError> {
+    let dict = |key: &str| figment.find_value(key).ok().and_then(Value::into_dict);
+    let mut relay = dict("relay").unwrap_or_default();
+    let own = relay.remove("redis").unwrap_or_else(|| Value::from(Dict::new()));
+    let own = match own {
+        Value::Dict(tag, own) => {
+            let mut all = dict("redis").unwrap_or_default();
+            // Two ways to say the same: the nearer one counts.
+            for (one, other) in [
+                ("password", "password_file"),
+                ("password_file", "password"),
+                ("sentinel_password", "sentinel_password_file"),
+                ("sentinel_password_file", "sentinel_password"),
+            ] {
+                if own.contains_key(one) && !own.contains_key(other) {
+                    all.insert(other.to_owned(), Value::from(""));
+                }
+            }
+            all.extend(own);
+            Value::Dict(tag, all)
+        }
+        // It is named as wrong below.
+        other => other,
+    };
+    relay.insert("redis".to_owned(), own);
+    RelaySettings::deserialize(&Value::from(relay))
+        .map_err(|error| SettingsError::from_figment("relay", error, |key| place(figment, key)))
 }
 
 fn unknown_section(variable: &Variable) -> SettingsError {
