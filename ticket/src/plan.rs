@@ -7,7 +7,7 @@ use wire::{NodeRecord, NodeRef};
 use crate::{bound::Bound, ring::Ring};
 
 /// The ring of one snapshot of the roster with the loads of one moment. It never changes; who has the same two and the same
-/// settings gives the same answers.
+/// settings gives the same answers, save while one of them has not made its next ring yet.
 #[derive(Debug)]
 pub(crate) struct Plan {
     ring: Arc<Ring>,
@@ -24,7 +24,9 @@ impl Plan {
 
     /// With what the spears hold.
     pub(crate) fn loaded(ring: Arc<Ring>, bound: &Bound, connections: &HashMap<NodeRef, u64>) -> Self {
-        let full = bound.full(ring.nodes().iter().map(Arc::as_ref), connections);
+        let nodes = ring.nodes().iter().zip(ring.gone()).filter(|(_, gone)| !**gone);
+        let mut full = bound.full(nodes.map(|(node, _)| node.as_ref()), connections).into_iter();
+        let full = ring.gone().iter().map(|gone| !*gone && full.next().unwrap_or_default()).collect();
         Self { ring, full }
     }
 

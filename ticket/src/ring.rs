@@ -15,11 +15,13 @@ use crate::bound::WEIGHT_MAX;
 /// weight has 16,000, some 0.5 MB.
 const POINTS_PER_WEIGHT: u32 = 160;
 
-/// The available spears on a circle of hashes. Made of the same snapshot it is the same everywhere, and it never changes:
-/// a new snapshot makes a new ring.
+/// The available spears on a circle of hashes. Made of the same snapshot it is the same everywhere, and it never changes: a new
+/// snapshot makes a new ring, or one that shares the circle of an older one ([`Ring::renewed`]).
 #[derive(Debug)]
 pub(crate) struct Ring {
     nodes: Vec<Arc<NodeRecord>>,
+    /// With which weights the circle was made; a newer record of a node may have another one.
+    weights: Arc<[u32]>,
     /// Those that were left out after the circle had been made.
     gone: Vec<bool>,
     /// Finds the first point at or after a hash.
@@ -65,7 +67,8 @@ impl Ring {
         let order = sorted.iter().map(|point| point.node).collect();
         let placed = sorted.into_iter().enumerate().map(|(position, point)| Point { position, ..point });
         let points = Arc::new(ring_of(placed.collect()));
-        Self { gone: vec![false; nodes.len()], nodes, points, order }
+        let weights = nodes.iter().map(|node| node.weight).collect();
+        Self { weights, gone: vec![false; nodes.len()], nodes, points, order }
     }
 
     /// The same circle with what `available` says of its nodes: newer records, of another start or with another address, and nobody
@@ -75,21 +78,25 @@ impl Ring {
         let newest: HashMap<&str, &Arc<NodeRecord>> =
             available.iter().map(|record| (&*record.id, record)).collect();
         let found: Vec<_> = self.nodes.iter().map(|node| newest.get(&*node.id).copied()).collect();
-        let same = self.nodes.len() == available.len()
-            && self
-                .nodes
-                .iter()
-                .zip(&found)
-                .all(|(node, newer)| newer.is_some_and(|newer| newer.weight == node.weight));
+        let fits = |(weight, newer): (&u32, &Option<&Arc<NodeRecord>>)| {
+            newer.is_some_and(|newer| newer.weight == *weight)
+        };
+        let same = self.nodes.len() == available.len() && self.weights.iter().zip(&found).all(fits);
         let nodes =
             self.nodes.iter().zip(&found).map(|(node, newer)| newer.unwrap_or(node).clone()).collect();
         let gone = found.iter().map(Option::is_none).collect();
-        (Self { nodes, gone, points: self.points.clone(), order: self.order.clone() }, !same)
+        let (weights, points, order) = (self.weights.clone(), self.points.clone(), self.order.clone());
+        (Self { nodes, weights, gone, points, order }, !same)
     }
 
     /// The nodes on it, also those that have gone.
     pub(crate) fn nodes(&self) -> &[Arc<NodeRecord>] {
         &self.nodes
+    }
+
+    /// Which of them have gone, in the same order.
+    pub(crate) fn gone(&self) -> &[bool] {
+        &self.gone
     }
 
     /// How many of them have not gone.

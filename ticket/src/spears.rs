@@ -29,6 +29,8 @@ pub(crate) type HeardLoads = watch::Receiver<Option<(Loads, Instant)>>;
 /// Follows the roster and the loads; requests read the plan without waiting for anybody.
 pub(crate) struct Spears {
     plan: Arc<ArcSwap<Plan>>,
+    /// That of the next plan.
+    ring: Arc<Ring>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     health: watch::Receiver<Health>,
     loads: HeardLoads,
@@ -62,7 +64,8 @@ impl Spears {
         let snapshot = roster.watch();
         let ring = Arc::new(Ring::new(available(&snapshot.borrow())));
         Self {
-            plan: Arc::new(ArcSwap::from_pointee(Plan::plain(ring))),
+            plan: Arc::new(ArcSwap::from_pointee(Plan::plain(ring.clone()))),
+            ring,
             snapshot,
             health: roster.health(),
             loads,
@@ -126,20 +129,20 @@ impl Spears {
 
     /// Takes at once what costs no ring: newer records, since tickets for earlier starts would be refused, and that a spear takes
     /// nobody any more. Answers whether another ring is due.
-    fn renew(&self) -> bool {
-        let (ring, is_due) = self.plan.load().ring().renewed(&available(&self.snapshot.borrow()));
-        self.plan.store(Arc::new(Plan::plain(Arc::new(ring))));
+    fn renew(&mut self) -> bool {
+        let (ring, is_due) = self.ring.renewed(&available(&self.snapshot.borrow_and_update()));
+        self.ring = Arc::new(ring);
         is_due
     }
 
-    /// Makes a new ring, if other spears are available than before.
+    /// Makes a new ring, if the circle would be another one.
     fn rebuild(&mut self) {
-        let available = available(&self.snapshot.borrow_and_update());
-        if available == self.plan.load().ring().nodes() {
+        if !self.renew() {
             return;
         }
+        let available = available(&self.snapshot.borrow());
         let spears = available.len();
-        self.plan.store(Arc::new(Plan::plain(Arc::new(Ring::new(available)))));
+        self.ring = Arc::new(Ring::new(available));
         self.rebuilt_at = Instant::now();
         self.rebuilt.increment(1);
         tracing::info!(spears, "the ring has changed");
@@ -150,7 +153,7 @@ impl Spears {
         let heard = self.loads.borrow_and_update();
         let age = heard.as_ref().map_or(self.began, |(_, at)| *at).elapsed();
         let fresh = heard.as_ref().filter(|_| age <= self.stale);
-        let ring = self.plan.load().ring().clone();
+        let ring = self.ring.clone();
         let spears = ring.available();
         let plan = match fresh {
             Some((loads, _)) => Plan::loaded(ring, &self.bound, &loads.connections),
@@ -292,6 +295,8 @@ mod tests {
         let condition = readiness.condition("roster", "starting");
         let settings = testing::settings().balance;
         let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
+        let rebuilt = Arc::new(AtomicU64::new(0));
+        spears.rebuilt = Counter::from_arc(rebuilt.clone());
         let plan = spears.plan();
         let drained = cluster.roster.register(testing::spear("spear-1")).await.expect("registers");
         let _other = cluster.roster.register(testing::spear("spear-2")).await.expect("registers");
@@ -301,15 +306,70 @@ mod tests {
         // Never due: what is learnt is learnt without a new ring.
         spears.rebuilt_at = Instant::now() + Duration::from_secs(3_600);
         let following = tokio::spawn(spears.follow(CancellationToken::new()));
-        let picked = || plan.load().pick("alice", &[], 9).len();
-        assert_eq!(picked(), 2);
+        let says = |count: usize| {
+            readiness.report().conditions[0].detail.starts_with(&format!("{count} spears available"))
+        };
+        until("both are available", || says(2)).await;
         drained.set_state(NodeState::Draining).await.expect("drains");
-        until("nobody is sent there", || picked() == 1).await;
-        assert_eq!(&*plan.load().pick("alice", &[], 9)[0].id, "spear-2");
-        until("readiness says so", || readiness.report().conditions[0].detail.starts_with("1 spears")).await;
+        until("one is", || says(1)).await;
+        let plan_now = plan.load();
+        let picked: Vec<&str> = plan_now.pick("alice", &[], 9).into_iter().map(|spear| &*spear.id).collect();
+        assert_eq!(picked, ["spear-2"]);
         drained.set_state(NodeState::Up).await.expect("is up again");
-        until("it is back", || picked() == 2).await;
+        until("it is back", || says(2)).await;
+        assert_eq!(plan.load().pick("alice", &[], 9).len(), 2);
+        assert_eq!(rebuilt.load(Ordering::Relaxed), 1);
         following.abort();
+    }
+
+    #[tokio::test]
+    async fn one_who_is_back_before_the_next_ring_is_taken_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let (_sender, loads) = watch::channel(None);
+        let condition = Readiness::default().condition("roster", "starting");
+        let mut spears =
+            Spears::new(&*cluster.roster, loads, &testing::settings().balance, condition, Vec::new());
+        let spear = cluster.roster.register(testing::spear("spear-1")).await.expect("registers");
+        let shown = |count| cluster.roster.watch().borrow().available(Role::Spear).count() == count;
+        until("it is shown", || shown(1)).await;
+        spears.rebuild();
+        spear.set_state(NodeState::Draining).await.expect("drains");
+        until("it drains", || shown(0)).await;
+        assert!(spears.renew(), "another ring is due");
+        spear.set_state(NodeState::Up).await.expect("is up again");
+        until("it is back", || shown(1)).await;
+        spears.rebuild();
+        assert_eq!(spears.ring.available(), 1);
+    }
+
+    #[tokio::test]
+    async fn another_weight_makes_another_ring() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+        let (_sender, loads) = watch::channel(None);
+        let condition = Readiness::default().condition("roster", "starting");
+        let mut spears =
+            Spears::new(&*cluster.roster, loads, &testing::settings().balance, condition, Vec::new());
+        let first = testing::spear("spear-1");
+        let _former = cluster.roster.register(first.clone()).await.expect("registers");
+        let _other = cluster.roster.register(testing::spear("spear-2")).await.expect("registers");
+        until("both are shown", || cluster.roster.watch().borrow().available(Role::Spear).count() == 2).await;
+        spears.rebuild();
+        let share = |spears: &Spears| {
+            let plan = Plan::plain(spears.ring.clone());
+            (0..1_000).filter(|user| &*plan.pick(&format!("user-{user}"), &[], 1)[0].id == "spear-1").count()
+        };
+        let before = share(&spears);
+        // Another start, which nobody saw go.
+        let heavier = NodeRecord { incarnation: Incarnation(8), weight: 9, ..first };
+        let _newer = cluster.roster.register(heavier).await.expect("it replaces the former");
+        let weight = || cluster.roster.watch().borrow().get(Role::Spear, "spear-1").map(|spear| spear.weight);
+        until("the newer one is shown", || weight() == Some(9)).await;
+        assert!(spears.renew(), "another ring is due");
+        spears.rebuild();
+        let after = share(&spears);
+        assert!(before < 600 && after > 800, "{before} of 1,000 users, then {after}");
     }
 
     #[tokio::test]
@@ -333,7 +393,7 @@ mod tests {
         let second = NodeRecord { incarnation: Incarnation(8), ..first };
         let _newer = cluster.roster.register(second.clone()).await.expect("it replaces the former");
         until("tickets are for the newer start", || {
-            plan.load().ring().nodes()[0].incarnation == Incarnation(8)
+            plan.load().ring().nodes().first().is_some_and(|spear| spear.incarnation == Incarnation(8))
         })
         .await;
         assert_eq!(rebuilt.load(Ordering::Relaxed), 1);
