@@ -116,7 +116,7 @@ stop_here() { printf 'rolling-restart.sh: %s\n' "$*" >&2; exit 1; }
 rest() { sleep "$1" || true; }
 go_on() { if $asked_to_stop; then exit 130; fi; }
 
-# --- the business API, for --surge ---
+# --- the business API, for --surge and for groups of spears ---
 api_key() {
   [ -z "${PHALANX_API_KEY-}" ] || { say "$PHALANX_API_KEY"; return; }
   PHALANX__STAT__API_KEYS=${PHALANX__STAT__API_KEYS-[]} node -p '
@@ -171,6 +171,20 @@ wait_ready() { # ID
       tell "$1: waiting for $state"
     fi
     rest 0.2
+  done
+}
+hold() { # ID...: spears that are to take no newcomers, so that nobody moves to one that ends next
+  local id
+  for id in "$@"; do
+    case " ${held[*]} " in *" $id "*) continue ;; esac
+    go_on
+    # Before it is told: where this is interrupted, nobody knows whether it was.
+    held+=("$id")
+    if ! api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null; then
+      go_on
+      stop_here "$id could not be told to take no newcomers"
+    fi
+    tell "$id: takes no newcomers"
   done
 }
 restart() { # ROLE ID...: all at once
@@ -253,6 +267,9 @@ end_surges() { # LINE...: all at once, so that nobody moves from one to the othe
 mapfile -t old_surges < <(surges "$data")
 if $end_surge; then
   [ ${#old_surges[@]} -gt 0 ] || fail "there is no spear that --surge has left"
+  if [ ${#old_surges[@]} -gt 1 ]; then
+    for line in "${old_surges[@]}"; do hold "${line%%$'\t'*}"; done
+  fi
   end_surges "${old_surges[@]}"
   tell "done"
   exit 0
@@ -286,23 +303,17 @@ if $surge; then
   start_surge
   old=("${spears[@]}")
   for line in "${old_surges[@]}"; do old+=("${line%%$'\t'*}"); done
-  for id in "${old[@]}"; do
-    go_on
-    # Before it is told: where this is interrupted, nobody knows whether it was.
-    held+=("$id")
-    if ! api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null; then
-      go_on
-      stop_here "$id could not be told to take no newcomers"
-    fi
-    tell "$id: takes no newcomers"
-  done
+  hold "${old[@]}"
   tell "newcomers go to the new spears only"
 fi
 count=${#spears[@]}
 if [ "$groups" -lt 1 ] || [ "$groups" -gt "$count" ]; then groups=$count; fi
 for ((group = 0; group < groups; group++)); do
   first=$((group * count / groups)) next=$(((group + 1) * count / groups))
-  restart spear "${spears[@]:first:next - first}"
+  together=("${spears[@]:first:next - first}")
+  # Where all of them end at once nobody else takes anybody.
+  if [ ${#together[@]} -gt 1 ] && [ ${#together[@]} -lt "$(of_role spear | wc -l)" ]; then hold "${together[@]}"; fi
+  restart spear "${together[@]}"
 done
 if $surge && [ ${#old_surges[@]} -gt 0 ]; then end_surges "${old_surges[@]}"; fi
 for id in "${pages[@]}"; do restart minions-ui "$id"; done

@@ -253,10 +253,12 @@ describe('a rolling restart of test2 under load', () => {
     const child = spawn(join(ROOT, 'bin', 'rolling-restart.sh'), [...args, '--no-build', 'test2'], { env: { ...process.env, ...env }, detached: true });
     let output = '';
     let told = false;
-    child.stdout.on('data', (data) => {
-      output += data;
-      if (output.includes(when) && !told) told = process.kill(-child.pid, 'SIGINT');
-    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        output += data;
+        if (output.includes(when) && !told) told = process.kill(-child.pid, 'SIGINT');
+      });
+    }
     const code = await new Promise((resolve) => child.once('close', resolve));
     return { code, output };
   }
