@@ -21,6 +21,10 @@ pub(crate) fn show(readiness: &Readiness, mut lease: watch::Receiver<LeaseStandi
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
@@ -30,9 +34,9 @@ mod tests {
         let says = |part: &'static str| {
             let readiness = readiness.clone();
             async move {
-                readiness
-                    .changed(|report| report.ready && report.conditions[0].detail.starts_with(part))
-                    .await;
+                let told =
+                    readiness.changed(|report| report.ready && report.conditions[0].detail.starts_with(part));
+                timeout(Duration::from_secs(20), told).await.expect(part);
             }
         };
         says("held").await;

@@ -147,7 +147,11 @@ impl RedisSettings {
         let (password, file) = (&self.sentinel_password, &self.sentinel_password_file);
         one_password("sentinel_password", &self.sentinel_user, password, file, variable)?;
         self.tls.check()?;
-        between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)?;
+        between("response_timeout_ms", self.response_timeout_ms, 100, 60_000)
+    }
+
+    /// The first fault in what is about storing.
+    pub(super) fn check_storing(&self) -> Result<(), Fault> {
         between("full_timeout_ms", self.full_timeout_ms, 0, 60_000)?;
         between("wait_replicas", u64::from(self.wait_replicas), 0, 8)?;
         // Redis answers a WAIT only when its time is over, so the call must be able to last that long.

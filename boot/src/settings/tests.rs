@@ -336,6 +336,8 @@ fn what_the_redis_of_the_relay_does_not_say_is_as_the_store_s() {
     assert_eq!((other.password.expose(), other.password_file.as_path()), ("p", Path::new("")));
     assert!(!other.tls.enabled && other.tls.ca_file == Path::new(""), "TLS stands for itself");
     assert_eq!(other.response_timeout_ms, same.response_timeout_ms);
+    let quick = relay("[relay.redis]\nresponse_timeout_ms = 500\n");
+    assert_eq!(quick.response_timeout_ms, 500, "for how long a WAIT may last means nothing here");
 }
 
 #[test]

@@ -197,7 +197,8 @@ impl Tree {
         let before_send = &self.shared.webhooks.before_send;
         before_send.check().or_else(|fault| of("webhooks.before_send", fault))?;
         self.shared.zookeeper.check().or_else(|fault| of("zookeeper", fault))?;
-        self.shared.redis.check("REDIS").or_else(|fault| of("redis", fault))?;
+        let redis = &self.shared.redis;
+        redis.check("REDIS").and_then(|()| redis.check_storing()).or_else(|fault| of("redis", fault))?;
         self.shared.relay.redis.check("RELAY__REDIS").or_else(|fault| of("relay.redis", fault))?;
         self.shared.kafka.check().or_else(|fault| of("kafka", fault))
     }
