@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use redis_link::{Call, LeaseStanding, Link, LinkError, Mode, RedisOptions, Tls, TlsFiles, redis::cmd};
 use servers::{Certificates, Guard, Redis, RedisCluster, Replicated};
 use support::{add, each, get, one_replica, set, until_done};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 /// Trusts whom the guard's servers were signed by, and shows a certificate.
 fn tls(certificates: &Certificates) -> Tls {
@@ -19,6 +21,8 @@ fn options(guard: &Guard, mode: Mode, servers: Vec<String>) -> RedisOptions {
         tls: Some(tls(guard.certificates())),
         user: Guard::USER.into(),
         password: Guard::PASSWORD.into(),
+        // A handshake on a busy machine.
+        connect_timeout: Duration::from_secs(5),
         ..support::options(mode, servers)
     }
 }
@@ -48,7 +52,8 @@ async fn hears(link: &Link, subscribe: &str, publish: &'static str) {
     let published = || vec![Call::command("channel", cmd(publish).arg("channel").arg("hint").take())];
     let heard: Vec<i64> = each(until_done("a publication", || link.run(published(), None)).await);
     assert_eq!(heard, [1]);
-    let kinds = format!("{:?} {:?}", hears.recv().await, hears.recv().await);
+    let both = async { format!("{:?} {:?}", hears.recv().await, hears.recv().await) };
+    let kinds = timeout(Duration::from_secs(20), both).await.expect("both come");
     assert!(kinds.contains("Message"), "{kinds}");
 }
 
@@ -81,7 +86,14 @@ async fn who_is_not_let_in_is_told_why() {
         ("WRONGPASS", RedisOptions { password: "wrong-password".into(), ..fine.clone() }),
         ("NOAUTH", RedisOptions { user: String::new(), password: String::new(), ..fine.clone() }),
         ("if it speaks TLS only, so must we", RedisOptions { tls: None, ..fine.clone() }),
-        ("it may not speak TLS", RedisOptions { servers: vec![plain.address()], ..fine.clone() }),
+        (
+            "it may not speak TLS",
+            RedisOptions {
+                servers: vec![plain.address()],
+                connect_timeout: support::CONNECT_TIMEOUT,
+                ..fine.clone()
+            },
+        ),
     ];
     for (expected, options) in wrong {
         let address = options.servers[0].clone();

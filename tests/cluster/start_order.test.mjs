@@ -38,9 +38,12 @@ for (const [name, order] of [
       const ids = [...cluster.nodes.values()].filter((node) => node.role === role).map((node) => node.id);
       for (const id of ids) {
         cluster.spawnNode(id);
-        const waiting = await until(() => waitsFor(cluster, id), 20_000, `${id} answers`);
-        assert.ok(waiting.length > 0, `${id} cannot be ready without its servers`);
-        assert.match(waiting.join('; '), /roster|store/, `${id} says what it waits for`);
+        const says = async () => {
+          const waiting = await waitsFor(cluster, id);
+          assert.notDeepEqual(waiting, [], `${id} cannot be ready without its servers`);
+          return /roster|store/.test(waiting?.join('; '));
+        };
+        await until(says, 20_000, `${id} says what it waits for`);
       }
     }
     const pids = [...cluster.nodes.values()].map((node) => node.process.pid);

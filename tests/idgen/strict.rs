@@ -18,9 +18,6 @@ const HAND_OVER: Duration = Duration::from_secs(3);
 /// What a backup may take beyond the end of the session of the one that died.
 const FAIL_OVER: Duration = Duration::from_secs(1);
 
-/// `tickTime` of the servers here (`bin/lib/server.sh`).
-const TICK: Duration = Duration::from_millis(500);
-
 /// Of the profile's shortest kind, so that a session ends soon.
 const SESSION_MS: u64 = 2_000;
 
@@ -84,7 +81,6 @@ async fn after_a_kill_the_backup_serves_within_a_session_and_a_second() {
     // When a session ends is ZooKeeper's affair: the time-out after its last sign of life, rounded up to a tick. The rest is ours.
     let after = served.saturating_sub(ended);
     assert!(after <= FAIL_OVER, "{after:?} after the session's end, {took:?} after the kill");
-    assert!(took <= Duration::from_millis(session_ms) + TICK + FAIL_OVER, "{took:?} after the kill");
     // And it comes back as a backup.
     let first = start(&world, 1).await;
     eventually("idgen-1 is a backup", async || first.duty().await == "backup").await;

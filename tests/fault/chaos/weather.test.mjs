@@ -64,8 +64,10 @@ test('once it is stopped everything is healed, and nothing more begins', async (
   blown.stop();
   await blows;
   assert.deepEqual(on.did, ['killed', 'started', 'whole']);
-  assert.deepEqual(blown.counts, { kill: 1 });
-  assert.deepEqual([log.length, log[0].fault, log[0].lane, log[0].number], [1, 'kill', 'processes', 1]);
+  // On a slow machine a thin link may have come before.
+  assert.equal(blown.counts.kill, 1);
+  const kills = log.filter(({ fault }) => fault === 'kill').map(({ lane, number }) => [lane, number]);
+  assert.deepEqual(kills, [['processes', 1]]);
 });
 
 test('so many faults, then it is over', async () => {
