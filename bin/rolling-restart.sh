@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
     --surge) surge=true ;;
     --end-surge) end_surge=true ;;
     --no-build) build=false ;;
-    -*) usage >&2; exit 2 ;;
+    -*) printf 'rolling-restart.sh: unknown option %s\n' "$1" >&2; usage >&2; exit 2 ;;
     *) [ -z "$profile" ] || { usage >&2; exit 2; }; profile=$1 ;;
   esac
   shift
@@ -87,12 +87,6 @@ connections() { # ADMIN: of a spear
 # --- what is left, and what is taken back, when this stops early ---
 left=()
 held=()
-asked_to_stop=false
-on_interrupt() {
-  if $asked_to_stop; then exit 130; fi
-  asked_to_stop=true
-  tell "stopping after the node in work; again: at once"
-}
 on_exit() {
   local code=$? id
   trap - EXIT
@@ -109,12 +103,14 @@ on_exit() {
   fi
   exit "$code"
 }
-trap on_interrupt INT TERM
-trap on_exit EXIT
 stop_here() { printf 'rolling-restart.sh: %s\n' "$*" >&2; exit 1; }
-# Ctrl-C reaches it, too: a terminal tells everybody in the foreground.
-rest() { sleep "$1" || true; }
-go_on() { if $asked_to_stop; then exit 130; fi; }
+# Files in it say that it was asked to stop, or to stop at once.
+asked=$(mktemp -d)
+rest() {
+  sleep "$1"
+  if [ -e "$asked/at-once" ]; then exit 130; fi
+}
+go_on() { if [ -e "$asked/to-stop" ]; then exit 130; fi; }
 
 # --- the business API, for --surge and for groups of spears ---
 api_key() {
@@ -178,12 +174,9 @@ hold() { # ID...: spears that are to take no newcomers, so that nobody moves to 
   for id in "$@"; do
     case " ${held[*]} " in *" $id "*) continue ;; esac
     go_on
-    # Before it is told: where this is interrupted, nobody knows whether it was.
+    # Before it is told: where that fails, nobody knows whether it was.
     held+=("$id")
-    if ! api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null; then
-      go_on
-      stop_here "$id could not be told to take no newcomers"
-    fi
+    api POST "/v1/nodes/$id/drain" '{"hold": true}' >/dev/null || stop_here "$id could not be told to take no newcomers"
     tell "$id: takes no newcomers"
   done
 }
@@ -264,58 +257,86 @@ end_surges() { # LINE...: all at once, so that nobody moves from one to the othe
   done
 }
 
-mapfile -t old_surges < <(surges "$data")
-if $end_surge; then
-  [ ${#old_surges[@]} -gt 0 ] || fail "there is no spear that --surge has left"
-  if [ ${#old_surges[@]} -gt 1 ]; then
-    for line in "${old_surges[@]}"; do hold "${line%%$'\t'*}"; done
-  fi
-  end_surges "${old_surges[@]}"
-  tell "done"
-  exit 0
-fi
-
 # --- all of them, in their order ---
-idle=() active=()
-for role in "${only[@]}"; do
-  [ -n "$(of_role "$role")" ] || fail "--only: the supervisor of profile $profile keeps no node of the role '$role'"
-done
 wanted_of() { ! is_wanted "$1" || of_role "$1"; } # ROLE
-while read -r id; do
-  if fetch GET "$(admin_of "$id")/readyz" | grep '"detail":"active' >/dev/null; then active+=("$id"); else idle+=("$id"); fi
-done < <(wanted_of idgen)
-mapfile -t stats < <(wanted_of stat)
-mapfile -t tickets < <(wanted_of ticket)
-mapfile -t spears < <(wanted_of spear)
-mapfile -t pages < <(wanted_of minions-ui)
-left=("${idle[@]}" "${active[@]}" "${stats[@]}" "${tickets[@]}" "${spears[@]}" "${pages[@]}")
-for id in "${left[@]}"; do
-  state=$(readiness "$(admin_of "$id")") || stop_here "$id is not ready ($state): a cluster that is not whole is not restarted"
-done
-tell "restarting ${#left[@]} nodes of profile $profile"
+work() {
+  mapfile -t old_surges < <(surges "$data")
+  if $end_surge; then
+    [ ${#old_surges[@]} -gt 0 ] || fail "there is no spear that --surge has left"
+    if [ ${#old_surges[@]} -gt 1 ]; then
+      for line in "${old_surges[@]}"; do hold "${line%%$'\t'*}"; done
+    fi
+    end_surges "${old_surges[@]}"
+    tell "done"
+    return
+  fi
 
-for id in "${idle[@]}" "${active[@]}"; do restart idgen "$id"; done
-for id in "${stats[@]}"; do restart stat "$id"; done
-for id in "${tickets[@]}"; do restart ticket "$id"; done
-if $surge; then
-  [ ${#spears[@]} -gt 0 ] || stop_here "--surge is for spears, and none is to be restarted"
-  go_on
-  start_surge
-  old=("${spears[@]}")
-  for line in "${old_surges[@]}"; do old+=("${line%%$'\t'*}"); done
-  hold "${old[@]}"
-  tell "newcomers go to the new spears only"
-fi
-count=${#spears[@]}
-if [ "$groups" -lt 1 ] || [ "$groups" -gt "$count" ]; then groups=$count; fi
-for ((group = 0; group < groups; group++)); do
-  first=$((group * count / groups)) next=$(((group + 1) * count / groups))
-  together=("${spears[@]:first:next - first}")
-  # Where all of them end at once nobody else takes anybody.
-  if [ ${#together[@]} -gt 1 ] && [ ${#together[@]} -lt "$(of_role spear | wc -l)" ]; then hold "${together[@]}"; fi
-  restart spear "${together[@]}"
-done
-if $surge && [ ${#old_surges[@]} -gt 0 ]; then end_surges "${old_surges[@]}"; fi
-for id in "${pages[@]}"; do restart minions-ui "$id"; done
-tell "done: all of them run anew"
-if $surge; then tell "$surge_id stays as one spear more, which nobody starts again; --end-surge ends it"; fi
+  idle=() active=()
+  for role in "${only[@]}"; do
+    [ -n "$(of_role "$role")" ] || fail "--only: the supervisor of profile $profile keeps no node of the role '$role'"
+  done
+  while read -r id; do
+    if fetch GET "$(admin_of "$id")/readyz" | grep '"detail":"active' >/dev/null; then active+=("$id"); else idle+=("$id"); fi
+  done < <(wanted_of idgen)
+  mapfile -t stats < <(wanted_of stat)
+  mapfile -t tickets < <(wanted_of ticket)
+  mapfile -t spears < <(wanted_of spear)
+  mapfile -t pages < <(wanted_of minions-ui)
+  left=("${idle[@]}" "${active[@]}" "${stats[@]}" "${tickets[@]}" "${spears[@]}" "${pages[@]}")
+  for id in "${left[@]}"; do
+    state=$(readiness "$(admin_of "$id")") || stop_here "$id is not ready ($state): a cluster that is not whole is not restarted"
+  done
+  tell "restarting ${#left[@]} nodes of profile $profile"
+
+  for id in "${idle[@]}" "${active[@]}"; do restart idgen "$id"; done
+  for id in "${stats[@]}"; do restart stat "$id"; done
+  for id in "${tickets[@]}"; do restart ticket "$id"; done
+  if $surge; then
+    [ ${#spears[@]} -gt 0 ] || stop_here "--surge is for spears, and none is to be restarted"
+    go_on
+    start_surge
+    old=("${spears[@]}")
+    for line in "${old_surges[@]}"; do old+=("${line%%$'\t'*}"); done
+    hold "${old[@]}"
+    tell "newcomers go to the new spears only"
+  fi
+  count=${#spears[@]}
+  if [ "$groups" -lt 1 ] || [ "$groups" -gt "$count" ]; then groups=$count; fi
+  for ((group = 0; group < groups; group++)); do
+    first=$((group * count / groups)) next=$(((group + 1) * count / groups))
+    together=("${spears[@]:first:next - first}")
+    # Where all of them end at once nobody else takes anybody.
+    if [ ${#together[@]} -gt 1 ] && [ ${#together[@]} -lt "$(of_role spear | wc -l)" ]; then hold "${together[@]}"; fi
+    restart spear "${together[@]}"
+  done
+  if $surge && [ ${#old_surges[@]} -gt 0 ]; then end_surges "${old_surges[@]}"; fi
+  for id in "${pages[@]}"; do restart minions-ui "$id"; done
+  tell "done: all of them run anew"
+  if $surge; then tell "$surge_id stays as one spear more, which nobody starts again; --end-surge ends it"; fi
+}
+
+# --- Ctrl-C ---
+# bash loses its way where a signal comes while it reads a command substitution. So whoever is asked to stop only waits; the work is
+# done beside it, where an interrupt is ignored.
+on_interrupt() {
+  if [ -e "$asked/to-stop" ]; then : >"$asked/at-once"; return; fi
+  : >"$asked/to-stop"
+  tell "stopping after the node in work; again: at once"
+}
+trap on_interrupt INT TERM
+(
+  trap '' INT TERM
+  trap on_exit EXIT
+  work
+) &
+worker=$!
+while
+  code=0
+  wait $worker || code=$?
+  [ -e /proc/$worker ]
+do :; done
+# The last one may have been ended by a signal that came at the same time.
+code=0
+wait $worker || code=$?
+rm -rf "$asked"
+exit $code
