@@ -42,6 +42,9 @@ describe('the export', () => {
     until(() => archive.of(conversation).length >= count, MOVED_MS, () => `${archive.of(conversation).length} of ${count} of ${conversation} are exported`);
 
   const backlog = async () => (await suite.cluster.stat('GET', '/v1/totals')).body.export;
+  /** For how long the oldest that is on its way has been, in seconds. */
+  const age = async () =>
+    Math.max(...(await Promise.all(['stat-1', 'stat-2'].map((id) => suite.cluster.metric(id, 'phalanx_export_waiting_seconds')))).map((seconds) => seconds ?? 0));
 
   test('a record is what clients get, with the version of its schema', async () => {
     const [alice, bob, conversation] = await pair();
@@ -91,8 +94,12 @@ describe('the export', () => {
 
   test('while the broker is away messages wait, and the totals say so; what is recalled meanwhile goes without its body', { timeout: 240_000 }, async () => {
     const [alice, bob, conversation] = await pair();
+    await until(async () => (await age()) === 0, MOVED_MS, 'nothing is on its way');
     await suite.cluster.servers.kafka.kill9();
-    for (let n = 1; n <= 50; n += 1) await alice.sendTo(bob.user, n);
+    // What is on its way when the brokers cannot be reached goes as it was then.
+    await alice.sendTo(bob.user, 1);
+    await until(async () => (await age()) > 0, MOVED_MS, 'the first message is on its way');
+    for (let n = 2; n <= 50; n += 1) await alice.sendTo(bob.user, n);
     await alice.must('recall', { conversation, seq: 25 });
     await until(async () => (await backlog()).waiting >= 50, MOVED_MS, '50 messages wait');
     await suite.cluster.servers.kafka.launch();

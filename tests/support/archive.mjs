@@ -59,18 +59,19 @@ export class Archive {
   }
 }
 
-/** Sends until the export has begun: spears learn a second after stat that messages are to be written down. */
+/** Sends until something is exported: spears learn a second after stat that messages are to be written down. */
 export async function exporting(cluster) {
   const users = Object.values(await usersOnDifferentSpears(cluster, unique('early')));
   const clients = await Promise.all(users.map((user) => Client.connect(cluster, user)));
+  const stats = [...cluster.nodes.values()].filter(({ role }) => role === 'stat');
   await until(
     async () => {
       for (const client of clients) await client.sendTo(client.user, 'is anybody there?');
-      const { body } = await cluster.stat('GET', '/v1/totals');
-      return body.export;
+      const counts = await Promise.all(stats.map(({ id }) => cluster.metric(id, 'phalanx_export_events_total')));
+      return counts.some((count) => count > 0);
     },
     AWAKE_MS,
-    'the export has begun',
+    'something is exported',
   );
   for (const client of clients) client.close();
 }
