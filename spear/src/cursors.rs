@@ -1,11 +1,12 @@
 //! Writes what devices have confirmed, once a second and node-wide.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use store::{CursorMove, Store};
+use store::{CursorMove, DeviceKey, Store};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
+use wire::Conversation;
 
 use crate::connection::Connection;
 
@@ -18,11 +19,37 @@ const CHUNK: usize = 1000;
 pub(crate) struct CursorWriter {
     store: Arc<dyn Store>,
     dirty: Mutex<Vec<Arc<Connection>>>,
+    taken: Mutex<Taken>,
+}
+
+/// What was taken to be written in this round and in the one before, by device and epoch of the connection.
+///
+/// The store ignores a move when the device's next connection has been registered meanwhile. Who is told of that one writes it again, with
+/// its epoch; that is told within a round or two (`spear.delivery.takeover_timeout_ms`), or never.
+#[derive(Default)]
+struct Taken {
+    now: HashMap<(DeviceKey, u64), Vec<(Conversation, u64)>>,
+    before: HashMap<(DeviceKey, u64), Vec<(Conversation, u64)>>,
+}
+
+impl Taken {
+    fn add(&mut self, connection: &Connection, cursors: &[(Conversation, u64)]) {
+        let key = (connection.identity.key.clone(), connection.epoch());
+        self.now.entry(key).or_default().extend_from_slice(cursors);
+    }
+
+    /// Gives to a connection that was replaced what may have been ignored.
+    fn give_back(&mut self, connection: &Connection) {
+        let key = (connection.identity.key.clone(), connection.epoch());
+        for cursors in [self.before.remove(&key), self.now.remove(&key)].into_iter().flatten() {
+            connection.put_back(cursors);
+        }
+    }
 }
 
 impl CursorWriter {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, dirty: Mutex::default() }
+        Self { store, dirty: Mutex::default(), taken: Mutex::default() }
     }
 
     /// The connection has something to be written.
@@ -40,6 +67,10 @@ impl CursorWriter {
     }
 
     async fn flush(&self) {
+        {
+            let mut taken = self.taken.lock();
+            taken.before = std::mem::take(&mut taken.now);
+        }
         let dirty = std::mem::take(&mut *self.dirty.lock());
         for chunk in dirty.chunks(CHUNK) {
             self.write(chunk).await;
@@ -51,10 +82,16 @@ impl CursorWriter {
         let mut writers = Vec::with_capacity(connections.len());
         let mut moves = Vec::with_capacity(connections.len());
         for connection in connections {
+            // In one step: who writes the same connection's at this moment finds them in either place.
+            let mut taken = self.taken.lock();
+            let epoch = connection.cursor_epoch();
+            if epoch != connection.epoch() {
+                taken.give_back(connection);
+            }
             let cursors = connection.take_confirmed();
             if !cursors.is_empty() {
-                let key = connection.identity.key.clone();
-                moves.push(CursorMove { key, epoch: connection.cursor_epoch(), cursors });
+                taken.add(connection, &cursors);
+                moves.push(CursorMove { key: connection.identity.key.clone(), epoch, cursors });
                 writers.push(connection.clone());
             }
         }

@@ -386,4 +386,29 @@ mod tests {
         let cursors = fixture.store.cursors(&phone()).await.expect("cursors");
         assert_eq!(cursors.get(&conversation), Some(&1));
     }
+
+    /// Given a write that was under way when the newer connection was registered, so that the store ignored it.
+    #[tokio::test]
+    async fn what_a_replaced_connection_has_just_tried_to_write_is_written_again() {
+        let fixture = Fixture::new().await;
+        let writer = crate::cursors::CursorWriter::new(fixture.store.clone());
+        let (older, client) = fixture.connect("bob", "phone", PLENTY).await;
+        let hint = fixture.append("alice", wire::Destination::User(user("bob")), 0).await;
+        fixture.deliver(hint);
+        client.has([1]).await;
+        let conversation = wire::Conversation::direct(user("alice"), user("bob"));
+        assert!(older.confirm(conversation.clone(), 1));
+        let elsewhere = NodeRef { id: "spear-2".into(), incarnation: Incarnation(1) };
+        let connect = Connect { key: phone(), node: elsewhere, limits: DeviceLimits::default() };
+        let newer = fixture.store.connect(vec![connect]).await.expect("connected").remove(0);
+        let written = async || {
+            let cursors = fixture.store.cursors(&phone()).await.expect("cursors");
+            cursors.get(&conversation).copied()
+        };
+        writer.write(std::slice::from_ref(&older)).await;
+        assert_eq!(written().await, None, "of an older epoch it is ignored");
+        fixture.deliver(Payload::Kick(kick(&fixture, newer.epoch)));
+        writer.write(&[older]).await;
+        assert_eq!(written().await, Some(1));
+    }
 }
