@@ -46,6 +46,25 @@ step() { # title, command...
   "$@"
   printf -- '--- %s: %d s\n' "$title" $((SECONDS - began))
 }
+at_once() { # TITLE|COMMAND...: steps that wait more than they compute. What each has printed comes when it has ended
+  local number code=0 logs=() pids=()
+  for number in $(seq $#); do
+    logs+=("$(mktemp)")
+    # Its words are the command's.
+    # shellcheck disable=SC2086
+    step "${!number%%|*}" ${!number#*|} >"${logs[-1]}" 2>&1 &
+    pids+=($!)
+  done
+  # An interrupt does not reach what runs in the background.
+  trap 'trap - INT; kill -TERM 0' INT
+  for number in "${!pids[@]}"; do
+    wait "${pids[number]}" || code=$?
+    cat "${logs[number]}"
+    rm -f "${logs[number]}"
+  done
+  trap - INT
+  return $code
+}
 
 # --- what must be there ---
 for tool in cargo cc make node npm; do
@@ -206,22 +225,24 @@ as_client() { # CLIENT TRANSPORT
   done
   PHALANX_TEST_CLIENT=$1 PHALANX_TEST_TRANSPORT=$2 node_tests test1 "${suites[@]}"
 }
+road() { printf 'messaging with %s %s on test1|as_client %s %s' "$@" "$@"; } # CLIENT TRANSPORT
 if ! $quick; then
-  for road in "v4 polling" "v3 upgrade" "v2 websocket" "v2 polling" "python websocket" "python polling"; do
-    case $road in python*) $python || continue ;; esac
-    # Two words: the client, and what carries it.
-    step "messaging with $road on test1" as_client $road
-  done
+  at_once "$(road v4 polling)" "$(road v3 upgrade)"
+  at_once "$(road v2 websocket)" "$(road v2 polling)"
+  if $python; then at_once "$(road python websocket)" "$(road python polling)"; fi
 fi
+on_test2() { node_tests test2 "${both[@]}"; }
+# What differs on Kafka is how one spear tells another.
+across=()
+for name in conversation devices groups limits marks membership presence resume rooms signals watch; do across+=("tests/e2e/$name.test.mjs"); done
+$quick || across+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
+on_kafka() { node_tests kafka "${across[@]}"; }
 if $servers; then
-  step "end-to-end, fault, storm and browser tests on test2" node_tests test2 "${both[@]}"
+  steps=("end-to-end, fault, storm and browser tests on test2|on_test2")
+  if $kafka; then steps+=("what crosses spears, the storm, and loss of the broker on Kafka|on_kafka"); fi
+  at_once "${steps[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
   if $hosts; then step "faults of hosts and networks" node_tests test2 tests/fault/hosts/*.test.mjs; fi
-  # What differs there is how one spear tells another.
-  across=()
-  for name in conversation devices groups limits marks membership presence resume rooms signals watch; do across+=("tests/e2e/$name.test.mjs"); done
-  $quick || across+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
-  if $kafka; then step "what crosses spears, the storm, and loss of the broker on Kafka" node_tests kafka "${across[@]}"; fi
   step "scripts" node_tests test1 tests/scripts/*.test.mjs
 fi
 
