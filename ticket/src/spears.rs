@@ -228,15 +228,34 @@ mod tests {
         polled.await.unwrap_or_else(|_| panic!("not within {budget:?}: {what}"));
     }
 
+    /// An embedded roster, before anybody is in it.
+    struct Scene {
+        cluster: Cluster,
+        readiness: Readiness,
+        /// How many rings were made.
+        rebuilt: Arc<AtomicU64>,
+        /// Whoever tells of loads, and tells none; where the roster is kept.
+        _kept: (watch::Sender<Option<(Loads, Instant)>>, tempfile::TempDir),
+    }
+
+    impl Scene {
+        async fn new() -> (Self, Spears) {
+            let directory = tempfile::tempdir().expect("a directory");
+            let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
+            let (sender, loads) = watch::channel(None);
+            let readiness = Readiness::default();
+            let condition = readiness.condition("roster", "starting");
+            let settings = testing::settings().balance;
+            let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
+            let rebuilt = Arc::new(AtomicU64::new(0));
+            spears.rebuilt = Counter::from_arc(rebuilt.clone());
+            (Self { cluster, readiness, rebuilt, _kept: (sender, directory) }, spears)
+        }
+    }
+
     #[tokio::test]
     async fn the_ring_follows_spears_that_come_drain_and_go() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
-        let readiness = Readiness::default();
-        let condition = readiness.condition("roster", "starting");
-        let (_sender, loads) = watch::channel(None);
-        let spears =
-            Spears::new(&*cluster.roster, loads, &testing::settings().balance, condition, Vec::new());
+        let (Scene { cluster, readiness, _kept, .. }, spears) = Scene::new().await;
         let plan = spears.plan();
         let stop = CancellationToken::new();
         let following = tokio::spawn(spears.follow(stop.clone()));
@@ -260,14 +279,7 @@ mod tests {
     #[tokio::test]
     async fn rings_are_paced_and_the_last_change_is_not_forgotten() {
         const PACE_MS: u128 = 200;
-        let directory = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
-        let (_sender, loads) = watch::channel(None);
-        let condition = Readiness::default().condition("roster", "starting");
-        let settings = testing::settings().balance;
-        let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
-        let rebuilt = Arc::new(AtomicU64::new(0));
-        spears.rebuilt = Counter::from_arc(rebuilt.clone());
+        let (Scene { cluster, rebuilt, _kept, .. }, spears) = Scene::new().await;
         let plan = spears.plan();
         let following = tokio::spawn(spears.follow(CancellationToken::new()));
         let began = Instant::now();
@@ -288,15 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_spear_that_drains_is_passed_over_at_once_and_costs_no_ring() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
-        let (_sender, loads) = watch::channel(None);
-        let readiness = Readiness::default();
-        let condition = readiness.condition("roster", "starting");
-        let settings = testing::settings().balance;
-        let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
-        let rebuilt = Arc::new(AtomicU64::new(0));
-        spears.rebuilt = Counter::from_arc(rebuilt.clone());
+        let (Scene { cluster, readiness, rebuilt, _kept }, mut spears) = Scene::new().await;
         let plan = spears.plan();
         let drained = cluster.roster.register(testing::spear("spear-1")).await.expect("registers");
         let _other = cluster.roster.register(testing::spear("spear-2")).await.expect("registers");
@@ -324,12 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_who_is_back_before_the_next_ring_is_taken_at_once() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
-        let (_sender, loads) = watch::channel(None);
-        let condition = Readiness::default().condition("roster", "starting");
-        let mut spears =
-            Spears::new(&*cluster.roster, loads, &testing::settings().balance, condition, Vec::new());
+        let (Scene { cluster, _kept, .. }, mut spears) = Scene::new().await;
         let spear = cluster.roster.register(testing::spear("spear-1")).await.expect("registers");
         let shown = |count| cluster.roster.watch().borrow().available(Role::Spear).count() == count;
         until("it is shown", || shown(1)).await;
@@ -345,12 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_weight_makes_another_ring() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
-        let (_sender, loads) = watch::channel(None);
-        let condition = Readiness::default().condition("roster", "starting");
-        let mut spears =
-            Spears::new(&*cluster.roster, loads, &testing::settings().balance, condition, Vec::new());
+        let (Scene { cluster, _kept, .. }, mut spears) = Scene::new().await;
         let first = testing::spear("spear-1");
         let _former = cluster.roster.register(first.clone()).await.expect("registers");
         let _other = cluster.roster.register(testing::spear("spear-2")).await.expect("registers");
@@ -374,14 +368,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_start_of_a_spear_is_known_at_once_and_costs_no_ring() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::for_test(directory.path()).await.expect("a cluster");
-        let (_sender, loads) = watch::channel(None);
-        let condition = Readiness::default().condition("roster", "starting");
-        let settings = testing::settings().balance;
-        let mut spears = Spears::new(&*cluster.roster, loads, &settings, condition, Vec::new());
-        let rebuilt = Arc::new(AtomicU64::new(0));
-        spears.rebuilt = Counter::from_arc(rebuilt.clone());
+        let (Scene { cluster, rebuilt, _kept, .. }, mut spears) = Scene::new().await;
         // Never due: what is learnt is learnt without a new ring.
         spears.rebuilt_at = Instant::now() + Duration::from_secs(3_600);
         let plan = spears.plan();

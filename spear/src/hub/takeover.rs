@@ -368,10 +368,8 @@ mod tests {
         assert_eq!(takeovers.moving[&phone()].asked.len(), ASKED_MOST);
     }
 
-    /// The store takes nothing of an older epoch; what the device had confirmed before it moved is not lost for that.
-    #[tokio::test]
-    async fn what_a_replaced_connection_had_confirmed_is_written() {
-        let fixture = Fixture::new().await;
+    /// A connection that has confirmed the one message of a conversation, and the epoch of its device's newer one on another spear.
+    async fn confirmed_and_replaced(fixture: &Fixture) -> (Arc<Connection>, wire::Conversation, u64) {
         let (older, client) = fixture.connect("bob", "phone", PLENTY).await;
         let hint = fixture.append("alice", wire::Destination::User(user("bob")), 0).await;
         fixture.deliver(hint);
@@ -381,7 +379,15 @@ mod tests {
         let elsewhere = NodeRef { id: "spear-2".into(), incarnation: Incarnation(1) };
         let connect = Connect { key: phone(), node: elsewhere, limits: DeviceLimits::default() };
         let newer = fixture.store.connect(vec![connect]).await.expect("connected").remove(0);
-        fixture.deliver(Payload::Kick(kick(&fixture, newer.epoch)));
+        (older, conversation, newer.epoch)
+    }
+
+    /// The store takes nothing of an older epoch; what the device had confirmed before it moved is not lost for that.
+    #[tokio::test]
+    async fn what_a_replaced_connection_had_confirmed_is_written() {
+        let fixture = Fixture::new().await;
+        let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
+        fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
         crate::cursors::CursorWriter::new(fixture.store.clone()).write(&[older]).await;
         let cursors = fixture.store.cursors(&phone()).await.expect("cursors");
         assert_eq!(cursors.get(&conversation), Some(&1));
@@ -392,22 +398,14 @@ mod tests {
     async fn what_a_replaced_connection_has_just_tried_to_write_is_written_again() {
         let fixture = Fixture::new().await;
         let writer = crate::cursors::CursorWriter::new(fixture.store.clone());
-        let (older, client) = fixture.connect("bob", "phone", PLENTY).await;
-        let hint = fixture.append("alice", wire::Destination::User(user("bob")), 0).await;
-        fixture.deliver(hint);
-        client.has([1]).await;
-        let conversation = wire::Conversation::direct(user("alice"), user("bob"));
-        assert!(older.confirm(conversation.clone(), 1));
-        let elsewhere = NodeRef { id: "spear-2".into(), incarnation: Incarnation(1) };
-        let connect = Connect { key: phone(), node: elsewhere, limits: DeviceLimits::default() };
-        let newer = fixture.store.connect(vec![connect]).await.expect("connected").remove(0);
+        let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
         let written = async || {
             let cursors = fixture.store.cursors(&phone()).await.expect("cursors");
             cursors.get(&conversation).copied()
         };
         writer.write(std::slice::from_ref(&older)).await;
         assert_eq!(written().await, None, "of an older epoch it is ignored");
-        fixture.deliver(Payload::Kick(kick(&fixture, newer.epoch)));
+        fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
         writer.write(&[older]).await;
         assert_eq!(written().await, Some(1));
     }
