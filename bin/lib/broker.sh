@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-bin/lib/broker.sh kafka
+bin/lib/broker.sh kafka|rocketmq
 
 Prints the directory of the broker's files, and fetches them before where they are missing (Debian: apt-get install maven
 default-jre-headless). Which version, bin/lib/brokers/NAME/pom.xml says.
@@ -15,7 +15,7 @@ fail() { printf 'broker.sh: %s\n' "$*" >&2; exit 1; }
 
 case ${1-} in
   -h | --help) usage; exit 0 ;;
-  kafka) kind=$1 ;;
+  kafka | rocketmq) kind=$1 ;;
   *) usage >&2; exit 2 ;;
 esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

@@ -6,15 +6,18 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-bin/lib/server.sh zookeeper DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
-bin/lib/server.sh redis     DIRECTORY PORT [OPTION...]
-bin/lib/server.sh sentinel  DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST [LINE...]]
-bin/lib/server.sh kafka     DIRECTORY PORT
+bin/lib/server.sh zookeeper      DIRECTORY PORT [ID server.1=HOST:PORT:PORT ...]
+bin/lib/server.sh redis          DIRECTORY PORT [OPTION...]
+bin/lib/server.sh sentinel       DIRECTORY PORT PRIMARY_PORT QUORUM [PRIMARY_HOST [LINE...]]
+bin/lib/server.sh kafka          DIRECTORY PORT
+bin/lib/server.sh rocketmq-names DIRECTORY PORT
+bin/lib/server.sh rocketmq       DIRECTORY PORT NAME_SERVER...
 
 It listens on 127.0.0.1, or, save Kafka, at the address that SERVER_BIND names.
 
 Packages: zookeeper (and a Java runtime), redis-server, redis-sentinel. Kafka comes by Maven, and is broker and controller in one (KRaft);
-the controller listens on PORT + 10000. A LINE is one more of the Sentinel's file. Redis keeps an append-only file and syncs it
+the controller listens on PORT + 10000. RocketMQ comes by Maven too: rocketmq-names is a name server, rocketmq a broker that registers at
+each NAME_SERVER, HOST:PORT, now or when they are there; it listens on PORT - 2 too, and for replicas, at every address, on PORT + 1. A LINE is one more of the Sentinel's file. Redis keeps an append-only file and syncs it
 before it answers, unless an option says otherwise: synced every second only, it may lose what it answered even when just the
 process is killed.
 USAGE
@@ -24,10 +27,11 @@ fail() { printf 'server.sh: %s\n' "$*" >&2; exit 1; }
 
 case ${1-} in
   -h | --help) usage; exit 0 ;;
-  zookeeper | redis | sentinel | kafka) [ $# -ge 3 ] || { usage >&2; exit 2; } ;;
+  zookeeper | redis | sentinel | kafka | rocketmq-names | rocketmq) [ $# -ge 3 ] || { usage >&2; exit 2; } ;;
   *) usage >&2; exit 2 ;;
 esac
 kind=$1 port=$3 bind=${SERVER_BIND:-127.0.0.1}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$2"
 directory=$(cd "$2" && pwd)
 shift 3
@@ -96,7 +100,7 @@ readonly CLUSTER_ID=4L6g3nShT-eMCtK--X86sw
 kafka() {
   has java default-jre-headless
   local files data=$directory/data template
-  files=$("$(dirname "${BASH_SOURCE[0]}")/broker.sh" kafka)
+  files=$("$here/broker.sh" kafka)
   cat >"$directory/server.properties" <<CONFIG
 process.roles=broker,controller
 node.id=1
@@ -133,6 +137,57 @@ CONFIG
     fi
   fi
   run "${jvm[@]}" kafka.Kafka "$directory/server.properties"
+}
+
+# Runs one of RocketMQ's two processes: rocketmq_run CLASS FILES MEBIBYTES. Its own files go beside the data, not into the user's home.
+rocketmq_run() {
+  export ROCKETMQ_HOME=$directory
+  run java "-Xmx$3m" -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData \
+    --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-exports=java.base/jdk.internal.ref=ALL-UNNAMED \
+    "-Duser.home=$directory" "-Drmq.logback.configurationFile=$here/brokers/rocketmq/logback.xml" -cp "$2/lib/*" "$1" -c "$directory/server.properties"
+}
+
+rocketmq-names() {
+  has java default-jre-headless
+  local files
+  files=$("$here/broker.sh" rocketmq)
+  cat >"$directory/server.properties" <<CONFIG
+bindAddress=$bind
+listenPort=$port
+CONFIG
+  rocketmq_run org.apache.rocketmq.namesrv.NamesrvStartup "$files" 64
+}
+
+rocketmq() {
+  has java default-jre-headless
+  [ $# -ge 1 ] || { usage >&2; exit 2; }
+  local files names
+  files=$("$here/broker.sh" rocketmq)
+  names=$(IFS=';'; printf '%s' "$*")
+  # It counts transactions, which nobody has here, in a loop that spins for the first interval and waits in the later ones; by default for
+  # ten seconds of processor time. What is in its mapped files outlives the process, so nothing needs to be synced against kill -9.
+  cat >"$directory/server.properties" <<CONFIG
+namesrvAddr=$names
+brokerName=broker-$port
+bindAddress=$bind
+brokerIP1=$bind
+listenPort=$port
+haListenPort=$((port + 1))
+storePathRootDir=$directory/data
+autoCreateTopicEnable=false
+maxMessageSize=8388608
+flushDiskType=ASYNC_FLUSH
+mappedFileSizeCommitLog=67108864
+mappedFileSizeConsumeQueue=600000
+messageIndexEnable=false
+registerNameServerPeriod=10000
+rejectTransactionMessage=true
+transactionMetricFlushInterval=200
+timerWheelEnable=false
+reviveQueueNum=1
+enablePopBufferMerge=false
+CONFIG
+  rocketmq_run org.apache.rocketmq.broker.BrokerStartup "$files" 256
 }
 
 "$kind" "$@"
