@@ -142,7 +142,7 @@ CONFIG
 # Runs one of RocketMQ's two processes: rocketmq_run CLASS FILES MEBIBYTES. Its own files go beside the data, not into the user's home.
 rocketmq_run() {
   export ROCKETMQ_HOME=$directory
-  run java "-Xmx$3m" -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData \
+  run java "-Xmx$3m" -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Dtls.server.mode=disabled \
     --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-exports=java.base/jdk.internal.ref=ALL-UNNAMED \
     "-Duser.home=$directory" "-Drmq.logback.configurationFile=$here/brokers/rocketmq/logback.xml" -cp "$2/lib/*" "$1" -c "$directory/server.properties"
 }
