@@ -139,10 +139,11 @@ CONFIG
   run "${jvm[@]}" kafka.Kafka "$directory/server.properties"
 }
 
-# Runs one of RocketMQ's two processes: rocketmq_run CLASS FILES MEBIBYTES. Its own files go beside the data, not into the user's home.
+# Runs one of RocketMQ's two processes: rocketmq_run CLASS FILES MEBIBYTES. Its own files go beside the data, not into the user's home. SIGTERM ends
+# it at once (-Xrs): ending in its own way takes a broker ten seconds, and keeps no more than it keeps over kill -9.
 rocketmq_run() {
   export ROCKETMQ_HOME=$directory
-  run java "-Xmx$3m" -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Dtls.server.mode=disabled \
+  run java -Xrs "-Xmx$3m" -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Dtls.server.mode=disabled \
     --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-exports=java.base/jdk.internal.ref=ALL-UNNAMED \
     "-Duser.home=$directory" "-Drmq.logback.configurationFile=$here/brokers/rocketmq/logback.xml" -cp "$2/lib/*" "$1" -c "$directory/server.properties"
 }
@@ -183,6 +184,7 @@ messageIndexEnable=false
 registerNameServerPeriod=10000
 rejectTransactionMessage=true
 transactionMetricFlushInterval=200
+transactionCheckInterval=86400000
 timerWheelEnable=false
 reviveQueueNum=1
 enablePopBufferMerge=false

@@ -7,6 +7,7 @@
 //! | `guard.rs` | [`Guard`]: TLS, a user and a password that Redis asks for; [`Certificates`] |
 //! | `redis.rs` | [`Redis`], [`Replicated`] with Sentinel, [`RedisCluster`] |
 //! | `kafka.rs` | [`Kafka`] |
+//! | `rocketmq.rs` | [`RocketMq`]: a name server and its brokers |
 //! | `zookeeper.rs` | [`ZooKeeper`], [`Ensemble`] |
 //! | `wire.rs` | [`Wire`]: between a process and a server, to be cut |
 //!
@@ -18,11 +19,13 @@ mod kafka;
 mod ports;
 mod process;
 mod redis;
+mod rocketmq;
 mod wire;
 mod zookeeper;
 
 pub use guard::{Certificates, Guard};
 pub use kafka::Kafka;
 pub use redis::{Redis, RedisCluster, Replicated};
+pub use rocketmq::RocketMq;
 pub use wire::Wire;
 pub use zookeeper::{Ensemble, ZooKeeper};

@@ -69,6 +69,10 @@ impl Process {
         self.port.number
     }
 
+    pub(crate) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// SIGKILL; returns once the process is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -132,26 +136,38 @@ impl Drop for Process {
 
 /// Sends a line, and answers all that comes until the server closes; nothing where it cannot be reached.
 pub(crate) async fn ask(port: u16, line: &str) -> Option<String> {
-    let asked = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-        stream.write_all(line.as_bytes()).await.ok()?;
+    let all = async |stream: &mut TcpStream| {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
         Some(answer)
     };
-    tokio::time::timeout(Duration::from_secs(2), asked).await.ok().flatten()
+    converse(port, line.as_bytes(), all).await
 }
 
 /// Sends bytes, and answers the first `length` that come back; nothing where the server cannot be reached.
 pub(crate) async fn exchange(port: u16, question: &[u8], length: usize) -> Option<Vec<u8>> {
+    converse(port, question, async |stream| read(stream, length).await).await
+}
+
+/// Sends bytes, and answers what is read of what comes back; nothing where the server cannot be reached.
+pub(crate) async fn converse<T>(
+    port: u16,
+    question: &[u8],
+    reads: impl AsyncFnOnce(&mut TcpStream) -> Option<T>,
+) -> Option<T> {
     let asked = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         stream.write_all(question).await.ok()?;
-        let mut answer = vec![0; length];
-        stream.read_exact(&mut answer).await.ok()?;
-        Some(answer)
+        reads(&mut stream).await
     };
     tokio::time::timeout(Duration::from_secs(2), asked).await.ok().flatten()
+}
+
+/// The next `length` bytes.
+pub(crate) async fn read(stream: &mut TcpStream, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).await.ok()?;
+    Some(bytes)
 }
 
 /// Spawns from a thread that lives as long as this process: a server ends with the thread that started it, and the thread of

@@ -1,6 +1,6 @@
 //! Each kind of server starts, survives a kill with its data, and is gone when it is dropped.
 
-use servers::{Ensemble, Redis, RedisCluster, Replicated, ZooKeeper};
+use servers::{Ensemble, Redis, RedisCluster, Replicated, RocketMq, ZooKeeper};
 
 #[tokio::test]
 async fn redis_keeps_its_data_over_a_kill() {
@@ -46,4 +46,14 @@ async fn an_ensemble_has_one_leader() {
         leaders += usize::from(server.leads().await);
     }
     assert_eq!(leaders, 1);
+}
+
+#[tokio::test]
+async fn rocketmq_finds_its_brokers_again_after_kills() {
+    let mut server = RocketMq::with_brokers(2).await;
+    assert_eq!(server.brokers().len(), 2);
+    server.kill_broker().await;
+    server.start_broker_again().await;
+    server.kill_names().await;
+    server.start_names_again().await;
 }
