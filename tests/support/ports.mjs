@@ -5,20 +5,25 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// The usual ports of ZooKeeper, Redis (and of another one for the relay) and Kafka (and of its controller), those of an ensemble (`profile.mjs`), the default ports of all
-// roles (CONTRACT §1) and their admin ports. The highest offset keeps 50122 below 65536.
-const PORTS = [
-  2181, 6379, 6479, 9092, 19092,
+/**
+ * The usual ports of ZooKeeper, Redis (and of another one for the relay), Kafka (and of its controller), and RocketMQ (its name server, and a
+ * broker's three), those of an ensemble (`profile.mjs`), the default ports of all roles (CONTRACT §1), some at which a test starts a second
+ * process, and admin ports.
+ */
+export const PORTS = [
+  2181, 6379, 6479, 9092, 19092, 9876, 10909, 10911, 10912,
   2281, 2381, 2482, 2483, 2582, 2583, 2682, 2683,
-  20000, 20001, 20100, 20101,
+  20000, 20001, 20002, 20100, 20101, 20102,
   30001, 30002, 30003, 30004, 30501, 30502, 30503, 30504,
   40000, 40100,
   50001, 50002, 50011, 50012,
   50100, 50101, 50110, 50111, 50120, 50121,
 ];
+/** Divided by this, no two of `PORTS` leave the same remainder: so no port of one cluster is one of another cluster's (`ports.test.mjs`). */
+export const STEP = 197;
+// The highest offset keeps 50122 below 65536.
 const FIRST = 10_100;
 const LAST = 15_300;
-const STEP = 4;
 
 // Outgoing connections get any free port of a range in which most of ours lie, also one that a node of the cluster that is just
 // starting was to listen at; not those that are written here, which needs the rights for it.
@@ -28,6 +33,8 @@ const LOCK_STALE_MS = 5_000;
 const LOCK_RETRY_MS = 5;
 
 const reservations = join(tmpdir(), 'phalanx-test-ports');
+// The Rust tests lock files there that have the numbers of ports for names.
+const reservation = (offset) => join(reservations, `offset-${offset}`);
 
 /**
  * Finds an offset and reserves it for this process: test files run as processes of their own, and two of them must not
@@ -35,7 +42,7 @@ const reservations = join(tmpdir(), 'phalanx-test-ports');
  */
 export async function reserveOffset() {
   mkdirSync(reservations, { recursive: true });
-  const span = Math.floor((LAST - FIRST) / STEP);
+  const span = Math.floor((LAST - FIRST) / STEP) + 1;
   const start = Math.floor(Math.random() * span);
   for (let tried = 0; tried < span; tried += 1) {
     const offset = FIRST + ((start + tried) % span) * STEP;
@@ -49,7 +56,7 @@ export async function reserveOffset() {
 
 export function releaseOffset(offset) {
   withhold(offset, false);
-  rmSync(join(reservations, String(offset)), { force: true });
+  rmSync(reservation(offset), { force: true });
 }
 
 /** Keeps the ports of an offset from outgoing connections, or does not any more. Without the rights for it, nothing changes. */
@@ -92,7 +99,7 @@ function lock() {
 }
 
 function reserve(offset) {
-  const file = join(reservations, String(offset));
+  const file = reservation(offset);
   try {
     const handle = openSync(file, 'wx');
     writeSync(handle, String(process.pid));

@@ -1,5 +1,5 @@
 // Which profile the tests run on: PHALANX_TEST_PROFILE, test1 (embedded, one process) by default, or test2 (ZooKeeper, Redis, a
-// process for every node), or kafka (the same with hints over Kafka).
+// process for every node), or kafka or rocketmq (the same with hints over one of these).
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,7 +31,10 @@ const ZOOKEEPERS = [2181, 2281, 2381];
 const PEERS = [[2482, 2483], [2582, 2583], [2682, 2683]];
 
 /** The usual ports of what every cluster of several processes needs beside ZooKeeper, and of what a profile's relay needs. */
-const PORTS = { redis: 6379, ...{ kafka: { kafka: 9092 } }[PROFILE] };
+const PORTS = { redis: 6379, ...{ kafka: { kafka: 9092 }, rocketmq: { 'rocketmq-names': 9876, rocketmq: 10911 } }[PROFILE] };
+
+/** The settings that say where they are. */
+const SETTINGS = { redis: 'REDIS__SERVERS', kafka: 'KAFKA__SERVERS', 'rocketmq-names': 'ROCKETMQ__NAME_SERVERS' };
 
 /**
  * The servers that a cluster of this profile needs, started in `directory`, at their usual ports moved by `offset`, by their kinds.
@@ -41,8 +44,13 @@ export async function startServers(directory, offset, { zookeepers = 1 } = {}) {
   if (EMBEDDED) return {};
   mkdirSync(directory, { recursive: true });
   const kinds = Object.entries(zookeepers === 1 ? { zookeeper: ZOOKEEPERS[0], ...PORTS } : PORTS);
-  const single = Promise.all(kinds.map(([kind, port]) => Server.start(kind, { port: port + offset, directory })));
-  const servers = Object.fromEntries((await single).map((server) => [server.kind, server]));
+  const single = {};
+  for (const [kind, port] of kinds) {
+    // A broker that finds no name server tries again only ten seconds later.
+    const options = kind === 'rocketmq' ? single['rocketmq-names'].then((names) => [names.address]) : undefined;
+    single[kind] = Promise.resolve(options).then((given) => Server.start(kind, { port: port + offset, directory, options: given }));
+  }
+  const servers = Object.fromEntries((await Promise.all(Object.values(single))).map((server) => [server.kind, server]));
   if (zookeepers === 1) return servers;
   const peers = PEERS.map((pair, index) => `server.${index + 1}=127.0.0.1:${pair.map((port) => port + offset).join(':')}`);
   const [zookeeper, zookeeper2, zookeeper3] = await Promise.all(
@@ -63,10 +71,9 @@ export function settings(offset, { zookeepers = 1 } = {}) {
     ...SECRETS,
     PHALANX__ZOOKEEPER__SERVERS: JSON.stringify(ZOOKEEPERS.slice(0, zookeepers).map((port) => `127.0.0.1:${port + offset}`)),
     ...Object.fromEntries(
-      Object.entries(PORTS).map(([kind, port]) => [
-        `PHALANX__${kind.toUpperCase()}__SERVERS`,
-        `["127.0.0.1:${port + offset}"]`,
-      ]),
+      Object.entries(PORTS)
+        .filter(([kind]) => kind in SETTINGS)
+        .map(([kind, port]) => [`PHALANX__${SETTINGS[kind]}`, `["127.0.0.1:${port + offset}"]`]),
     ),
     PHALANX__TICKET__CORS__ORIGINS: origins,
     PHALANX__SPEAR__CORS__ORIGINS: origins,

@@ -1,4 +1,4 @@
-// A real ZooKeeper, Redis or Kafka server of a test, run by bin/lib/server.sh.
+// A real ZooKeeper, Redis, Kafka or RocketMQ server of a test, run by bin/lib/server.sh.
 
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -9,23 +9,37 @@ import { Process, ROOT } from './process.mjs';
 import { until } from './wait.mjs';
 
 // A broker needs many seconds of processor time, and may have to be fetched before.
-const START_MS = { zookeeper: 40_000, redis: 40_000, kafka: 180_000 };
+const START_MS = { zookeeper: 40_000, redis: 40_000, kafka: 180_000, 'rocketmq-names': 180_000, rocketmq: 180_000 };
 
 // What is sent to a server, and what its answer holds once it serves.
+// Those of RocketMQ are asked which brokers there are, and how the broker is set.
+const KNOWN_BROKERS = remoting(106);
 // Kafka is asked which requests it knows (ApiVersions, version 0): the answer repeats the correlation, 7, before "no error".
 const GREETINGS = {
   zookeeper: ['srvr', 'Mode:'],
   redis: ['PING\r\n', '+PONG'],
   kafka: [Buffer.from('0000000b0012000000000007000174', 'hex'), '\0\0\0\x07\0\0'],
+  'rocketmq-names': [KNOWN_BROKERS, '"code":0,'],
+  rocketmq: [remoting(26), '"code":0,'],
 };
+
+/** A command of RocketMQ's remoting protocol, with a header of JSON and nothing else. */
+function remoting(code) {
+  const header = Buffer.from(JSON.stringify({ code, language: 'OTHER', version: 0, opaque: 1, flag: 0, extFields: {} }));
+  const lengths = Buffer.alloc(8);
+  lengths.writeUInt32BE(header.length + 4, 0);
+  lengths.writeUInt32BE(header.length, 4);
+  return Buffer.concat([lengths, header]);
+}
 
 export class Server {
   #process;
 
   /**
-   * @param {'zookeeper' | 'redis' | 'kafka'} kind
+   * @param {'zookeeper' | 'redis' | 'kafka' | 'rocketmq-names' | 'rocketmq'} kind
    * @param {{port: number, directory: string, options?: string[], greeting?: [string, string], ca?: string}} where its port and its
-   *   data; what it is asked, and what it answers once it serves; the file of the authority where it speaks TLS only
+   *   data; what bin/lib/server.sh is given beyond them, a broker's name servers for one; what it is asked, and what it answers once it
+   *   serves; the file of the authority where it speaks TLS only
    */
   static async start(kind, where) {
     const server = new Server();
@@ -68,17 +82,19 @@ export class Server {
     this.#process.signal('SIGCONT');
   }
 
-  /** Whether it answers. */
-  serves() {
-    return this.answers(...(this.greeting ?? GREETINGS[this.kind]));
+  /** Whether it answers; a broker of RocketMQ is also known to its name servers. */
+  async serves() {
+    const names = this.kind === 'rocketmq' ? this.options : [];
+    const known = names.map((address) => this.answers(KNOWN_BROKERS, `"${this.address}"`, Number(address.split(':')[1])));
+    return (await Promise.all([this.answers(...(this.greeting ?? GREETINGS[this.kind])), ...known])).every(Boolean);
   }
 
-  /** Whether it answers this, as it goes over the wire, with something that holds this. */
-  answers(question, part) {
+  /** Whether it, or what has this port, answers this, as it goes over the wire, with something that holds this. */
+  answers(question, part, port = this.port) {
     return new Promise((resolve) => {
       let answer = '';
       const connected = () => socket.write(question);
-      const where = { host: '127.0.0.1', port: this.port };
+      const where = { host: '127.0.0.1', port };
       const socket = this.ca
         ? connectByTls({ ...where, ca: readFileSync(this.ca) }, connected)
         : connect(where, connected);
