@@ -7,11 +7,13 @@ import { after, before, describe, test } from 'node:test';
 import { Archive, exporting } from '../support/archive.mjs';
 import { Client, directConversation, usersOnDifferentSpears } from '../support/client.mjs';
 import { Ledger } from '../support/ledger.mjs';
+import { PROFILE } from '../support/profile.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 import { Traffic } from '../support/traffic.mjs';
 import { until } from '../support/wait.mjs';
 
-const TOPIC = 'phalanx.messages';
+// RocketMQ takes no dots.
+const TOPIC = PROFILE === 'rocketmq' ? 'phalanx_messages' : 'phalanx.messages';
 // The profile's session time-out is 3 s: so long a dead node holds its shares.
 const MOVED_MS = 60_000;
 const PAIRS = 6;
@@ -24,13 +26,19 @@ describe('the export', () => {
     assert.deepEqual(archive?.problems, []);
   });
   const suite = withCluster({
-    env: { PHALANX__STAT__EXPORT__TO: 'kafka', PHALANX__STAT__EXPORT__LINGER_MS: '50', PHALANX__STAT__EXPORT__RETRY_MAX_MS: '1000' },
+    env: {
+      PHALANX__STAT__EXPORT__TO: PROFILE,
+      PHALANX__STAT__EXPORT__TOPIC: TOPIC,
+      PHALANX__STAT__EXPORT__LINGER_MS: '50',
+      PHALANX__STAT__EXPORT__RETRY_MAX_MS: '1000',
+    },
   });
   before(async () => {
     await exporting(suite.cluster);
-    const { port } = suite.cluster.servers.kafka;
-    archive = await Archive.open(`127.0.0.1:${port}`, TOPIC);
+    archive = await Archive.open(suite.cluster, TOPIC);
   });
+
+  const broker = () => suite.cluster.servers[PROFILE];
 
   async function pair() {
     const users = Object.values(await usersOnDifferentSpears(suite.cluster, unique('u')));
@@ -64,8 +72,8 @@ describe('the export', () => {
   for (const [name, strike, heal] of [
     ['a stat node is killed', () => suite.cluster.killNode('stat-1'), () => suite.cluster.launchNode('stat-1')],
     ['the other one is killed', () => suite.cluster.killNode('stat-2'), () => suite.cluster.launchNode('stat-2')],
-    ['the broker is killed and started again', () => suite.cluster.servers.kafka.kill9(), () => suite.cluster.servers.kafka.launch()],
-    ['the broker is frozen for a while', () => suite.cluster.servers.kafka.freeze(), () => suite.cluster.servers.kafka.thaw()],
+    ['the broker is killed and started again', () => broker().kill9(), () => broker().launch()],
+    ['the broker is frozen for a while', () => broker().freeze(), () => broker().thaw()],
   ]) {
     test(`${name}: nothing is lost, order stays`, { timeout: 240_000 }, async () => {
       const pairs = await Promise.all(Array.from({ length: PAIRS }, pair));
@@ -95,14 +103,14 @@ describe('the export', () => {
   test('while the broker is away messages wait, and the totals say so; what is recalled meanwhile goes without its body', { timeout: 240_000 }, async () => {
     const [alice, bob, conversation] = await pair();
     await until(async () => (await age()) === 0, MOVED_MS, 'nothing is on its way');
-    await suite.cluster.servers.kafka.kill9();
+    await broker().kill9();
     // What is on its way when the brokers cannot be reached goes as it was then.
     await alice.sendTo(bob.user, 1);
     await until(async () => (await age()) > 0, MOVED_MS, 'the first message is on its way');
     for (let n = 2; n <= 50; n += 1) await alice.sendTo(bob.user, n);
     await alice.must('recall', { conversation, seq: 25 });
     await until(async () => (await backlog()).waiting >= 50, MOVED_MS, '50 messages wait');
-    await suite.cluster.servers.kafka.launch();
+    await broker().launch();
     await exported(conversation, 50);
     const bodies = archive.of(conversation).map(({ seq, body, recalled_at }) => [seq, body, recalled_at !== undefined]);
     assert.deepEqual(bodies, Array.from({ length: 50 }, (_, index) => [index + 1, index === 24 ? null : index + 1, index === 24]));

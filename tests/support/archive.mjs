@@ -1,37 +1,28 @@
-// A user's archive: reads the topic that messages are exported to, with a client of Kafka that is not ours, and keeps what it finds.
+// A user's archive: reads the topic that messages are exported to, with a client that is not ours, and keeps what it finds.
 
-import { Kafka, logLevel } from 'kafkajs';
-
+import { readTopic as readKafka } from './archive/kafka.mjs';
+import { readTopic as readRocketMq } from './archive/rocketmq.mjs';
 import { Client, usersOnDifferentSpears } from './client.mjs';
+import { PROFILE } from './profile.mjs';
 import { unique } from './suite.mjs';
 import { until } from './wait.mjs';
 
 const AWAKE_MS = 60_000;
+const READERS = { kafka: readKafka, rocketmq: readRocketMq };
 
 export class Archive {
   /** Every record, in the order in which it came: `{key, partition, value}`. */
   records = [];
   /** What was no proper record. */
   problems = [];
-  #consumer;
+  /** Ends the reading; resolves once it has ended. */
+  close;
 
-  /** Reads `topic` from its beginning; waits until the topic is there. */
-  static async open(broker, topic) {
+  /** Reads `topic` of the profile's own brokers from its beginning; waits until the topic is there. */
+  static async open(cluster, topic) {
     const archive = new Archive();
-    const kafka = new Kafka({ clientId: 'archive', brokers: [broker], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 1_000 } });
-    const admin = kafka.admin();
-    await admin.connect();
-    await until(async () => (await admin.listTopics()).includes(topic), AWAKE_MS, `the topic ${topic} is there`);
-    await admin.disconnect();
-    archive.#consumer = kafka.consumer({ groupId: unique('archive'), maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
-    await archive.#consumer.connect();
-    await archive.#consumer.subscribe({ topic, fromBeginning: true });
-    await archive.#consumer.run({ eachMessage: async ({ partition, message }) => archive.#take(partition, message) });
+    archive.close = await READERS[PROFILE](cluster, topic, AWAKE_MS, (...record) => archive.#take(...record));
     return archive;
-  }
-
-  close() {
-    return this.#consumer.disconnect();
   }
 
   /** The records of a conversation, each `seq` once, in the order in which they came first. */
@@ -48,10 +39,10 @@ export class Archive {
     return this.records.length - new Set(this.records.map(({ key, value }) => `${key} ${value.seq}`)).size;
   }
 
-  #take(partition, message) {
+  #take(key, partition, text) {
     try {
-      const [key, value] = [message.key.toString(), JSON.parse(message.value.toString())];
-      if (value.conversation !== key || value.version !== 1) throw new Error(`${key}: ${message.value}`);
+      const value = JSON.parse(text);
+      if (value.conversation !== key || value.version !== 1) throw new Error(`${key}: ${text}`);
       this.records.push({ key, partition, value });
     } catch (error) {
       this.problems.push(error.message);
