@@ -14,8 +14,9 @@ one is ready, and prints the addresses.
   --help    this text
 
 Where the profile is not embedded, each node is a process of its own; one that dies is started again. ZooKeeper and Redis are
-started too, from Debian's packages, and Kafka where it is the profile's relay, fetched by Maven, where the profile wants one of each on
-this machine and nothing answers on its port; secrets are then made at the first start.
+started too, from Debian's packages, and Kafka or RocketMQ where it is the profile's relay, fetched by Maven, where the profile wants one
+of each on this machine and nothing answers on its port; secrets are then made at the first start. RocketMQ is a name server and a broker,
+whose port is the name server's + 1035; a name server that answers already must know a broker.
 
 Data, keys and logs are kept under data/. bin/status.sh looks, bin/stop.sh ends what was started.
 USAGE
@@ -24,6 +25,8 @@ USAGE
 case ${1-} in -h | --help) usage; exit 0 ;; esac
 # shellcheck source=bin/lib/cluster.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
+# shellcheck source=bin/lib/rocketmq.sh
+source bin/lib/rocketmq.sh
 
 # More than the 75 s for which a node waits for a port that an outgoing connection holds.
 readonly READY_SECONDS=90
@@ -63,9 +66,9 @@ mkdir -p "$data/run" "$data/log"
 
 # --- what a cluster of several processes needs ---
 # Only where all of it is on this machine: elsewhere each host must be given the same secrets.
-local_server() { # TABLE: its only server's port, if that is on this machine
+local_server() { # TABLE [KEY]: its only server's port, if that is on this machine
   local servers
-  servers=$(setting "$profile" "$1" servers | tr -d '[] "')
+  servers=$(setting "$profile" "$1" "${2-servers}" | tr -d '[] "')
   case $servers in *,*) return 1 ;; 127.0.0.1:* | localhost:*) say "${servers##*:}" ;; *) return 1 ;; esac
 }
 make_secrets() {
@@ -88,7 +91,11 @@ SECRETS
 # One word of a shell's command line, whatever is in it.
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 beside=()
-start_beside() { # NAME PORT PACKAGE TEST
+keep_beside() { # NAME PORT [ARGUMENT...]: of bin/lib/server.sh
+  say "$1: nothing answers on 127.0.0.1:$2, so it is started, with its data in $data/$1"
+  beside+=(--beside "$1=bin/lib/server.sh $1 $(quoted "$data/$1") ${*:2}")
+}
+start_beside() { # NAME PORT PACKAGE
   if answers 127.0.0.1 "$2"; then
     say "$1: using what answers on 127.0.0.1:$2"
   elif [ "$1" = kafka ] && ! bin/lib/broker.sh kafka >/dev/null; then
@@ -97,8 +104,22 @@ start_beside() { # NAME PORT PACKAGE TEST
     { [ "$1" = redis ] && ! command -v redis-server >/dev/null; }; then
     fail "nothing answers on 127.0.0.1:$2, and Debian's package $3 is not installed: apt-get install $3"
   else
-    say "$1: nothing answers on 127.0.0.1:$2, so it is started, with its data in $data/$1"
-    beside+=(--beside "$1=bin/lib/server.sh $1 $(quoted "$data/$1") $2")
+    keep_beside "$1" "$2"
+  fi
+}
+start_rocketmq() { # PORT: the name server's
+  local known broker=$(($1 + 1035))
+  if answers 127.0.0.1 "$1"; then
+    known=$(known_brokers 127.0.0.1 "$1") || fail "what answers on 127.0.0.1:$1 is no name server of RocketMQ"
+    [ -n "$known" ] || fail "the name server on 127.0.0.1:$1 knows no broker: start one that registers there, or end it, and both are started here"
+    say "rocketmq: using what answers on 127.0.0.1:$1, which knows $(paste -sd ' ' - <<<"$known")"
+  elif answers 127.0.0.1 "$broker"; then
+    fail "nothing answers on 127.0.0.1:$1, and the broker that would be started beside the name server has no port: something answers on 127.0.0.1:$broker"
+  elif ! bin/lib/broker.sh rocketmq >/dev/null; then
+    fail "nothing answers on 127.0.0.1:$1, and no RocketMQ can be started"
+  else
+    keep_beside rocketmq-names "$1"
+    keep_beside rocketmq "$broker" "127.0.0.1:$1"
   fi
 }
 if ! embedded "$profile"; then
@@ -108,6 +129,7 @@ if ! embedded "$profile"; then
   fi
   if [ "$(setting "$profile" redis mode)" = single ] && port=$(local_server redis); then start_beside redis "$port" redis-server; fi
   if [ "$(setting "$profile" relay kind)" = kafka ] && port=$(local_server kafka); then start_beside kafka "$port" maven; fi
+  if [ "$(setting "$profile" relay kind)" = rocketmq ] && port=$(local_server rocketmq name_servers); then start_rocketmq "$port"; fi
   load_secrets "$data"
 fi
 "$binary" check-config --profile "$profile" >/dev/null

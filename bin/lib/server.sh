@@ -159,6 +159,21 @@ CONFIG
   rocketmq_run org.apache.rocketmq.namesrv.NamesrvStartup "$files" 64
 }
 
+# A broker that does not find its name servers as it starts registers only ten seconds later, and where it starts quickly it has not looked for them
+# yet. But it registers whenever it is told what it may do (UPDATE_BROKER_CONFIG), so it is told until they know it, for some seconds.
+register() { # HOST:PORT...
+  local address
+  for _ in $(seq 50); do
+    sleep 0.2
+    # The broker's process, once it has replaced this one.
+    kill -0 $$ || return 0
+    remoting "$bind" "$port" 25 brokerPermission=6 || continue
+    for address in "$@"; do
+      ! known_brokers "${address%:*}" "${address##*:}" | grep -qx "broker-$port" || return 0
+    done
+  done
+}
+
 rocketmq() {
   has java default-jre-headless
   [ $# -ge 1 ] || { usage >&2; exit 2; }
@@ -189,6 +204,9 @@ timerWheelEnable=false
 reviveQueueNum=1
 enablePopBufferMerge=false
 CONFIG
+  # shellcheck source=bin/lib/rocketmq.sh
+  source "$here/rocketmq.sh"
+  register "$@" >/dev/null 2>&1 </dev/null &
   rocketmq_run org.apache.rocketmq.broker.BrokerStartup "$files" 256
 }
 

@@ -44,13 +44,9 @@ export async function startServers(directory, offset, { zookeepers = 1 } = {}) {
   if (EMBEDDED) return {};
   mkdirSync(directory, { recursive: true });
   const kinds = Object.entries(zookeepers === 1 ? { zookeeper: ZOOKEEPERS[0], ...PORTS } : PORTS);
-  const single = {};
-  for (const [kind, port] of kinds) {
-    // A broker that finds no name server tries again only ten seconds later.
-    const options = kind === 'rocketmq' ? single['rocketmq-names'].then((names) => [names.address]) : undefined;
-    single[kind] = Promise.resolve(options).then((given) => Server.start(kind, { port: port + offset, directory, options: given }));
-  }
-  const servers = Object.fromEntries((await Promise.all(Object.values(single))).map((server) => [server.kind, server]));
+  const options = { rocketmq: [`127.0.0.1:${PORTS['rocketmq-names'] + offset}`] };
+  const single = Promise.all(kinds.map(([kind, port]) => Server.start(kind, { port: port + offset, directory, options: options[kind] })));
+  const servers = Object.fromEntries((await single).map((server) => [server.kind, server]));
   if (zookeepers === 1) return servers;
   const peers = PEERS.map((pair, index) => `server.${index + 1}=127.0.0.1:${pair.map((port) => port + offset).join(':')}`);
   const [zookeeper, zookeeper2, zookeeper3] = await Promise.all(

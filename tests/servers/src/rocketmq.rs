@@ -27,11 +27,7 @@ impl RocketMq {
 
     /// The same with so many brokers, each the only one of its name. What is done to "the broker" is done to the first one; the others go on.
     pub async fn with_brokers(count: usize) -> Self {
-        let mut names = Process::start("rocketmq-names", Port::reserve(), Vec::new());
-        // A broker that finds no name server tries again only ten seconds later.
-        names
-            .until_in("an answer", JVM_BUDGET, |port| async move { known_brokers(port).await.is_some() })
-            .await;
+        let names = Process::start("rocketmq-names", Port::reserve(), Vec::new());
         let arguments = vec![address(&names)];
         let broker = |_| Process::start("rocketmq", Port::reserve_with(2, 1), arguments.clone());
         let brokers = (0..count).map(broker).collect();
@@ -99,7 +95,7 @@ impl RocketMq {
             let serves = |port| {
                 let address = &address;
                 async move {
-                    known_brokers(names).await.is_some_and(|known| known.contains(address))
+                    command(names, BROKERS).await.is_some_and(|known| known.contains(address))
                         && command(port, CONFIGURATION).await.is_some()
                 }
             };
@@ -110,11 +106,6 @@ impl RocketMq {
 
 fn address(process: &Process) -> String {
     format!("127.0.0.1:{}", process.port())
-}
-
-/// Where the brokers are that a name server knows, as it says it; nothing where it does not answer.
-async fn known_brokers(port: u16) -> Option<String> {
-    command(port, BROKERS).await
 }
 
 /// Sends a command of the remoting protocol, and answers header and body of a successful answer.
