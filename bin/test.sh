@@ -9,9 +9,9 @@ bin/test.sh [--allow-missing] [--quick]
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
 client, earlier ones of it and python-socketio, schemathesis against the business API, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
-for every node); what crosses spears also on the profile kafka (hints over Apache Kafka, which Maven fetches). What is about messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT,
-PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
-redis-sentinel, nginx, nftables, iproute2, maven and python3-venv where it may. Last, faults of hosts and networks, drawn by a fixed seed for some
+for every node); what crosses spears also on the profiles kafka and rocketmq (hints over Apache Kafka and RocketMQ, which Maven fetches). What is about
+messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT, PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
+redis-sentinel, nginx, nftables, iproute2, maven, default-jdk-headless and python3-venv where it may. Last, faults of hosts and networks, drawn by a fixed seed for some
 minutes (bin/chaos.sh), which need root: each host is a network namespace.
 
   --allow-missing   skip what needs something that cannot be had here, and name it in the last line
@@ -80,6 +80,7 @@ declare -A present=(
   [iproute2]=/usr/sbin/tc
   [openssl]=/usr/bin/openssl
   [default-jre-headless]=/usr/bin/java
+  [default-jdk-headless]=/usr/bin/javac
   [maven]=/usr/bin/mvn
 )
 $quick || present[chromium]=/usr/bin/chromium
@@ -129,14 +130,18 @@ for package in zookeeper redis-server redis-sentinel nginx openssl; do
   break
 done
 
-# Kafka, which Debian does not package; the Rust tests and the profile `kafka` run it.
+# What Debian does not package; the Rust tests and the profiles of these names run it.
+relays=()
 if $servers; then
-  if bin/lib/broker.sh kafka >/dev/null; then
-    kafka=true
-  else
-    kafka=false
-    skip "everything on Kafka" "it cannot be fetched"
-  fi
+  for relay in kafka rocketmq; do
+    if ! bin/lib/broker.sh $relay >/dev/null; then
+      skip "everything on $relay" "it cannot be fetched"
+    elif [ $relay = rocketmq ] && [ ! -e "${present[default-jdk-headless]}" ]; then
+      skip "everything on $relay" "Debian's package default-jdk-headless is not installed"
+    else
+      relays+=($relay)
+    fi
+  done
 fi
 
 # --- Rust ---
@@ -159,7 +164,7 @@ done
 if $servers; then
   # They wait for servers more than they compute.
   without=()
-  $kafka || without=(--exclude relay --exclude servers)
+  [ ${#relays[@]} -eq 2 ] || without=(--exclude relay --exclude servers)
   step "Rust tests" env RUST_TEST_THREADS=6 cargo test "${unoptimised[@]}" --profile test1 --workspace "${without[@]}"
 else
   step "Rust tests without servers" cargo test "${unoptimised[@]}" --profile test1 --workspace --exclude servers --exclude redis-link \
@@ -180,8 +185,8 @@ node_test() { node --test --test-force-exit "$@"; }
 step "npm packages of the tests" npm ci --prefix tests --no-audit --no-fund
 step "build of the echo server" cargo build --profile test1 --workspace --example echo
 step "unit tests of the client helper" node_test tests/client/*.test.mjs
-step "the checker of the promises, and what faults are drawn" node_test tests/checker/*.test.mjs tests/fault/chaos/*.test.mjs \
-  tests/support/hosts/*.test.mjs
+step "the checker of the promises, what faults are drawn, and which ports" node_test tests/checker/*.test.mjs tests/fault/chaos/*.test.mjs \
+  tests/support/*.test.mjs tests/support/hosts/*.test.mjs
 socket_tests() { # COMMAND
   PHALANX_ECHO=$1 node_test --test-concurrency=1 tests/socket/*.test.mjs
 }
@@ -232,18 +237,24 @@ if ! $quick; then
   if $python; then at_once "$(road python websocket)" "$(road python polling)"; fi
 fi
 on_test2() { node_tests test2 "${both[@]}"; }
-# What differs on Kafka is how one spear tells another.
+# What differs on another relay is how one spear tells another.
 across=()
 for name in conversation devices groups limits marks membership presence resume rooms signals watch; do across+=("tests/e2e/$name.test.mjs"); done
 $quick || across+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
-on_kafka() { node_tests kafka "${across[@]}"; }
+# One after the other: a broker takes as much of the processor as the nodes of a cluster, and all of it ends before test2 does.
+on_relays() {
+  local relay
+  for relay in "${relays[@]}"; do
+    step "what crosses spears, the storm, and loss of the broker on $relay" node_tests "$relay" "${across[@]}"
+  done
+}
 if $servers; then
   steps=("end-to-end, fault, storm and browser tests on test2|on_test2")
-  if $kafka; then steps+=("what crosses spears, the storm, and loss of the broker on Kafka|on_kafka"); fi
+  if [ ${#relays[@]} -gt 0 ]; then steps+=("the other relays|on_relays"); fi
   at_once "${steps[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
   if $hosts; then step "faults of hosts and networks" node_tests test2 tests/fault/hosts/*.test.mjs; fi
-  step "scripts" node_tests test1 tests/scripts/*.test.mjs
+  step "scripts" env PHALANX_TEST_RELAYS="${relays[*]}" PHALANX_TEST_PROFILE=test1 node --test --test-force-exit --test-concurrency=1 tests/scripts/*.test.mjs
 fi
 
 printf '\n'

@@ -2,28 +2,15 @@
 // running, and only what was started is ended.
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { releaseOffset, reserveOffset } from '../support/ports.mjs';
-import { ROOT } from '../support/process.mjs';
+import { firstConversation, processes, script } from '../support/script.mjs';
 import { Server } from '../support/server.mjs';
 import { until } from '../support/wait.mjs';
-
-const BUDGET_MS = 120_000;
-
-/** Runs bin/NAME.sh; answers its exit code and everything it printed. */
-function script(name, args, env) {
-  return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, timeout: BUDGET_MS, cwd: tmpdir() };
-    execFile(join(ROOT, 'bin', `${name}.sh`), args, options, (error, stdout, stderr) => {
-      resolve({ code: error ? error.code : 0, output: stdout + stderr });
-    });
-  });
-}
 
 describe('the scripts on test2', () => {
   let directory;
@@ -31,14 +18,7 @@ describe('the scripts on test2', () => {
   let offset;
   let redis;
   const data = () => join(directory, 'data', 'test2');
-  const table = () =>
-    Object.fromEntries(
-      readFileSync(join(data(), 'run', 'processes'), 'utf8')
-        .trim()
-        .split('\n')
-        .map((line) => line.split('\t'))
-        .map(([name, state, pid, restarts]) => [name, { state, pid: Number(pid), restarts: Number(restarts) }]),
-    );
+  const table = () => processes(data());
 
   before(async () => {
     // With what a shell would split or take for a quote.
@@ -74,11 +54,7 @@ describe('the scripts on test2', () => {
   });
 
   test('two users talk, with a token signed as a back end signs it', async () => {
-    const secret = readFileSync(join(data(), 'secrets.env'), 'utf8').match(/HS256_SECRET='(.*)'/)[1];
-    const output = execFileSync('node', [join(ROOT, 'examples', 'first-conversation.mjs'), `http://127.0.0.1:${20000 + offset}`], {
-      env: { ...process.env, PHALANX__JWT__HS256_SECRET: secret },
-      encoding: 'utf8',
-    });
+    const output = firstConversation(data(), `http://127.0.0.1:${20000 + offset}`);
     assert.match(output, /arrived .*\n.*answers/);
   });
 

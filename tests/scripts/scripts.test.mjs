@@ -1,30 +1,19 @@
 // bin/start.sh, status.sh and stop.sh, as a developer uses them.
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { releaseOffset, reserveOffset } from '../support/ports.mjs';
+import { ROOT } from '../support/process.mjs';
+import { script } from '../support/script.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BINARY = process.env.PHALANX_BIN ?? join(ROOT, 'target', 'test1', 'phalanx');
-const BUDGET_MS = 120_000;
-
-/** Runs bin/NAME.sh; answers its exit code and everything it printed. */
-function script(name, args = [], env = {}) {
-  return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, timeout: BUDGET_MS, cwd: tmpdir() };
-    execFile(join(ROOT, 'bin', `${name}.sh`), args, options, (error, stdout, stderr) => {
-      resolve({ code: error ? error.code : 0, output: stdout + stderr });
-    });
-  });
-}
 
 async function token(port) {
   const response = await fetch(`http://127.0.0.1:${port}/dev/token`, {
