@@ -254,7 +254,7 @@ if $servers; then
   at_once "${steps[@]}"
   $quick || step "loss of nodes and servers on test2" node_tests test2 tests/cluster/*.test.mjs
   if $hosts; then step "faults of hosts and networks" node_tests test2 tests/fault/hosts/*.test.mjs; fi
-  step "scripts" env PHALANX_TEST_RELAYS="${relays[*]}" PHALANX_TEST_PROFILE=test1 node --test --test-force-exit --test-concurrency=1 tests/scripts/*.test.mjs
+  PHALANX_TEST_RELAYS="${relays[*]}" step "scripts" node_tests test1 tests/scripts/*.test.mjs
 fi
 
 printf '\n'
