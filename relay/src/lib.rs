@@ -7,17 +7,20 @@
 //! | `embedded.rs` | bounded queues within one process |
 //! | `redis/` | Redis Pub/Sub, a channel a node |
 //! | `kafka/` | Apache Kafka, a topic a node (Cargo feature `kafka`) |
+//! | `rocketmq/` | Apache RocketMQ, a topic a node |
+//! | `inbox.rs` | where hints wait that a task has read |
 //! | `topic.rs` | node ids in the names of topics |
 //! | `faulty.rs` | a wrapper that drops, repeats, delays and reorders on purpose |
 //! | `conformance.rs` | what every implementation must do; each runs it in its tests |
 
 mod embedded;
 mod faulty;
+mod inbox;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod numbering;
 mod redis;
-#[cfg(feature = "kafka")]
+mod rocketmq;
 mod topic;
 
 pub mod conformance;
@@ -34,6 +37,7 @@ pub use faulty::{Faults, FaultyRelay};
 pub use kafka::{KafkaAcks, KafkaOptions, KafkaRelay, KafkaSecurity};
 pub use numbering::{Arrival, Numbering, Publisher};
 pub use redis::RedisRelay;
+pub use rocketmq::{RocketMqOptions, RocketMqRelay};
 
 /// One publication: bytes for one node.
 #[derive(Debug, Clone)]

@@ -11,23 +11,20 @@ mod options;
 mod outbox;
 mod subscriber;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use rdkafka::{config::RDKafkaLogLevel, error::KafkaError};
 
-use crate::{Publication, Relay, RelayError, Subscription, topic::topic};
+use crate::{
+    Publication, Relay, RelayError, Subscription,
+    inbox::{Inboxes, QUEUE_CAPACITY},
+    topic::topic,
+};
 
 pub use options::{KafkaAcks, KafkaOptions, KafkaSecurity};
 use outbox::Outbox;
-use subscriber::{Inbox, Subscriber};
-
-/// How many hints wait in a node before further ones are dropped; as in the embedded relay.
-const QUEUE_CAPACITY: usize = 8_192;
+use subscriber::Subscriber;
 
 /// A relay over Kafka. Clones share everything.
 ///
@@ -40,10 +37,8 @@ pub struct KafkaRelay {
 
 struct Inner {
     options: KafkaOptions,
-    capacity: usize,
     outbox: OnceLock<Arc<Outbox>>,
-    /// By node id; one whose receiver is gone is removed by the next subscription.
-    subscriptions: Mutex<HashMap<Arc<str>, Arc<Inbox>>>,
+    inboxes: Inboxes,
 }
 
 impl KafkaRelay {
@@ -54,12 +49,7 @@ impl KafkaRelay {
 
     /// The same, with at most `capacity` hints (at least 1) that wait for each subscription; 8,192 otherwise.
     pub fn with_capacity(options: KafkaOptions, capacity: usize) -> Self {
-        let inner = Inner {
-            options,
-            capacity: capacity.max(1),
-            outbox: OnceLock::new(),
-            subscriptions: Mutex::default(),
-        };
+        let inner = Inner { options, outbox: OnceLock::new(), inboxes: Inboxes::new(capacity) };
         Self { inner: Arc::new(inner) }
     }
 }
@@ -97,13 +87,7 @@ impl Relay for KafkaRelay {
         let id: Arc<str> = id.into();
         let topic = topic(&self.inner.options.topic_prefix, &id).into();
         let subscriber = Subscriber::open(&self.inner.options, topic).await?;
-        let (inbox, subscription) = Inbox::new(id.clone(), self.inner.capacity);
-        let mut subscriptions = self.inner.subscriptions.lock();
-        subscriptions.retain(|_, inbox| inbox.is_open());
-        if let Some(former) = subscriptions.insert(id, inbox.clone()) {
-            former.close();
-        }
-        drop(subscriptions);
+        let (inbox, subscription) = self.inner.inboxes.open(id);
         tokio::spawn(subscriber.run(inbox));
         Ok(subscription)
     }

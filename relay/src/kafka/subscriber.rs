@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -16,16 +15,9 @@ use rdkafka::{
     consumer::{Consumer as _, ConsumerContext, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use tokio::{
-    sync::{
-        Notify,
-        mpsc::{self, error::TrySendError},
-        watch,
-    },
-    task, time,
-};
+use tokio::{task, time};
 
-use crate::{Link, RelayError, Subscription};
+use crate::{RelayError, inbox::Inbox};
 
 use super::{KafkaOptions, options::HINT_BYTES_MAX, quiet_log, unavailable};
 
@@ -56,59 +48,6 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
-
-/// The sending side of a [`Subscription`].
-pub(super) struct Inbox {
-    id: Arc<str>,
-    /// `None` once another subscription has replaced this one.
-    hints: Mutex<Option<mpsc::Sender<Bytes>>>,
-    link: watch::Sender<Link>,
-    replaced: Notify,
-}
-
-impl Inbox {
-    pub(super) fn new(id: Arc<str>, capacity: usize) -> (Arc<Self>, Subscription) {
-        let (sender, hints) = mpsc::channel(capacity);
-        let (link_sender, link) = watch::channel(Link::Up);
-        let inbox = Self { id, hints: Mutex::new(Some(sender)), link: link_sender, replaced: Notify::new() };
-        (Arc::new(inbox), Subscription { hints, link })
-    }
-
-    /// Takes nothing any more.
-    pub(super) fn close(&self) {
-        *self.hints.lock() = None;
-        self.replaced.notify_one();
-    }
-
-    /// Whether hints can still arrive.
-    pub(super) fn is_open(&self) -> bool {
-        self.hints.lock().as_ref().is_some_and(|hints| !hints.is_closed())
-    }
-
-    fn sender(&self) -> Option<mpsc::Sender<Bytes>> {
-        self.hints.lock().clone()
-    }
-
-    fn take(&self, bytes: Bytes) {
-        let hints = self.hints.lock();
-        if let Some(Err(TrySendError::Full(_))) = hints.as_ref().map(|hints| hints.try_send(bytes)) {
-            metrics::counter!("phalanx_relay_dropped_total", "target" => self.id.to_string()).increment(1);
-        }
-    }
-
-    fn up(&self) {
-        self.link.send_if_modified(|link| std::mem::replace(link, Link::Up) != Link::Up);
-    }
-
-    /// Whether it was up.
-    fn down(&self) -> bool {
-        let changed = self.link.send_if_modified(|link| std::mem::replace(link, Link::Down) != Link::Down);
-        if changed {
-            metrics::counter!("phalanx_relay_links_lost_total", "target" => self.id.to_string()).increment(1);
-        }
-        changed
-    }
-}
 
 /// A consumer that has its partition.
 pub(super) struct Subscriber {
@@ -152,18 +91,8 @@ impl Subscriber {
 
     /// Receives until the receiver is gone, another subscription has replaced this one, or the topic has become another one.
     pub(super) async fn run(mut self, inbox: Arc<Inbox>) {
-        let Some(receiver) = inbox.sender() else { return };
-        let closing = Closing(self.consumer.clone());
-        tokio::select! {
-            () = receiver.closed() => {}
-            () = inbox.replaced.notified() => {}
-            why = self.receive(&inbox) => {
-                tracing::warn!(topic = &*self.topic, why, "the subscription has ended");
-            }
-        }
-        inbox.down();
-        inbox.close();
-        drop(closing);
+        let (_closing, topic) = (Closing(self.consumer.clone()), self.topic.clone());
+        inbox.fill(&topic, self.receive(&inbox)).await;
     }
 
     /// Receives until it cannot go on, and says why.

@@ -1,0 +1,167 @@
+//! Reads the queue of one node, from the end that it had when the node subscribed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rocketmq_link::{Error, Queue, RocketMq};
+use tokio::{sync::Notify, time};
+
+use crate::{RelayError, inbox::Inbox};
+
+use super::{RocketMqOptions, unwrapped};
+
+/// Between two looks whether the broker still answers: one that is frozen, or cut off, closes no connection.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// After so many of them it is asked where the queue is.
+const HEARTBEATS_A_ROUTE: u32 = 5;
+/// How long a pull waits at the broker for something to come.
+const PULL_WAIT: Duration = Duration::from_secs(10);
+/// Pauses after a pull that failed.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// How long subscribing may take, where the response's time is not longer.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads one queue.
+pub(super) struct Subscriber {
+    client: RocketMq,
+    queue: Mutex<Queue>,
+    /// The offset of the next hint.
+    next: AtomicU64,
+    /// The pull that is under way is of no use.
+    anew: Notify,
+}
+
+impl Subscriber {
+    /// Makes the topic where it is missing, and reads it from its end. Takes at most some 10 s, or four times the response's time.
+    ///
+    /// # Errors
+    /// [`RelayError::Unavailable`].
+    pub(super) async fn open(
+        client: RocketMq,
+        options: &RocketMqOptions,
+        topic: String,
+    ) -> Result<Self, RelayError> {
+        // A broker that has just started may not be known yet.
+        let deadline = Instant::now() + options.response_timeout.max(OPEN_TIMEOUT);
+        let mut pause = PAUSE.0;
+        let (queue, end) = loop {
+            match begin(&client, &topic).await {
+                Ok(begun) => break begun,
+                Err(error) if Instant::now() + pause > deadline => {
+                    return Err(RelayError::Unavailable(error.to_string()));
+                }
+                Err(error) => tracing::debug!(topic, %error, "it is not subscribed yet"),
+            }
+            time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        };
+        Ok(Self { client, queue: Mutex::new(queue), next: AtomicU64::new(end), anew: Notify::new() })
+    }
+
+    /// Receives until the receiver is gone, another subscription has replaced this one, or the queue has become another one.
+    pub(super) async fn run(self, inbox: Arc<Inbox>) {
+        let topic = self.queue.lock().topic.clone();
+        let receiving = async {
+            tokio::select! {
+                why = self.receive(&inbox) => why,
+                why = self.watch(&inbox) => why,
+            }
+        };
+        inbox.fill(&topic, receiving).await;
+    }
+
+    /// Pulls until it cannot go on, and says why.
+    async fn receive(&self, inbox: &Inbox) -> String {
+        let mut pause = PAUSE.0;
+        loop {
+            let (queue, next) = (self.queue.lock().clone(), self.next.load(Ordering::Relaxed));
+            let pulled = tokio::select! {
+                pulled = self.client.pull(&queue, next, PULL_WAIT) => pulled,
+                () = self.anew.notified() => continue,
+            };
+            match pulled {
+                Ok(pulled) => {
+                    self.next.store(pulled.next, Ordering::Relaxed);
+                    for bytes in pulled.bodies.into_iter().filter_map(unwrapped) {
+                        inbox.take(bytes);
+                    }
+                    pause = PAUSE.0;
+                    continue;
+                }
+                Err(error @ Error::Moved { .. }) => return error.to_string(),
+                Err(error) => tracing::debug!(topic = &*queue.topic, %error, "nothing is pulled"),
+            }
+            // Whoever sees the broker again says so.
+            tokio::select! {
+                () = time::sleep(pause) => {}
+                () = self.anew.notified() => {}
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// Looks after the broker until it cannot go on, and says why.
+    async fn watch(&self, inbox: &Inbox) -> String {
+        let mut beats = time::interval_at(time::Instant::now() + HEARTBEAT, HEARTBEAT);
+        beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let (mut beat, mut stood_at, mut is_lost) = (0_u32, None, false);
+        loop {
+            beats.tick().await;
+            beat = beat.wrapping_add(1);
+            let (queue, next) = (self.queue.lock().clone(), self.next.load(Ordering::Relaxed));
+            match self.client.end(&queue).await {
+                // More may have arrived since it was asked, never less.
+                Ok(end) if end < next => return "the queue was made anew".into(),
+                Ok(end) => {
+                    inbox.up();
+                    // What is there does not come: the pull waits for an answer that nobody will give.
+                    if std::mem::take(&mut is_lost) || (end > next && stood_at == Some(next)) {
+                        self.anew.notify_one();
+                    }
+                    stood_at = (end > next).then_some(next);
+                }
+                Err(error) if error.is_busy() => {}
+                Err(error) => {
+                    is_lost = true;
+                    if inbox.down() {
+                        tracing::warn!(topic = &*queue.topic, %error, "the subscription is lost until rocketmq answers again");
+                    }
+                }
+            }
+            if (is_lost || beat.is_multiple_of(HEARTBEATS_A_ROUTE))
+                && let Ok(queues) = self.client.queues(&queue.topic).await
+                && let Some(now) = queues.into_iter().next()
+            {
+                // Those who publish take the first one, too.
+                if !now.is_same(&queue) {
+                    return format!("the queue is on broker {} now", now.broker);
+                }
+                if now.address != queue.address {
+                    *self.queue.lock() = now;
+                    self.anew.notify_one();
+                }
+            }
+        }
+    }
+}
+
+/// Where the topic's queue is, and its end.
+async fn begin(client: &RocketMq, topic: &str) -> Result<(Queue, u64), Error> {
+    let queues = match client.queues(topic).await {
+        Err(Error::NoTopic(_)) => {
+            client.make(topic, 1).await?;
+            tracing::info!(topic, "a topic is made");
+            client.queues(topic).await?
+        }
+        queues => queues?,
+    };
+    let queue = queues.into_iter().next().ok_or(Error::NoBroker)?;
+    let end = client.end(&queue).await?;
+    Ok((queue, end))
+}
