@@ -31,6 +31,8 @@ pub struct Cluster {
     /// The Kafka of `[kafka]`, whatever relays.
     #[cfg(feature = "kafka")]
     pub kafka: relay::KafkaOptions,
+    /// The RocketMQ of `[rocketmq]`, whatever relays.
+    pub rocketmq: relay::RocketMqOptions,
     /// What is kept.
     pub store: Arc<dyn Store>,
     /// What nodes show one another over gRPC.
@@ -127,6 +129,7 @@ impl Cluster {
             relay: relays::open(shared)?,
             #[cfg(feature = "kafka")]
             kafka: servers::kafka(&shared.kafka),
+            rocketmq: servers::rocketmq(&shared.rocketmq),
             store: Arc::new(store),
             secret,
             embedded: true,
@@ -159,6 +162,7 @@ impl Cluster {
             relay: relays::open(shared)?,
             #[cfg(feature = "kafka")]
             kafka: servers::kafka(&shared.kafka),
+            rocketmq: servers::rocketmq(&shared.rocketmq),
             store: store.clone(),
             secret: shared.cluster.secret.clone(),
             embedded: false,

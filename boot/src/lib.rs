@@ -68,9 +68,9 @@ pub use secret::Secret;
 pub use settings::{
     AdminSettings, BeforeSendSettings, ClusterSettings, InstanceSettings, JwtSettings, KafkaAcks,
     KafkaSecurity, KafkaSettings, LogFormat, LogSettings, NodeSettings, OnFailure, OnZooKeeperLoss,
-    RedisMode, RedisSettings, RedisTlsSettings, RelayKind, RelaySettings, RetentionSettings, RosterKind,
-    RosterSettings, SettingsError, Shared, SharedWebhooks, StoreKind, StoreSettings, Tree, ZooKeeperSettings,
-    load, profiles_dir,
+    RedisMode, RedisSettings, RedisTlsSettings, RelayKind, RelaySettings, RetentionSettings,
+    RocketMqSettings, RosterKind, RosterSettings, SettingsError, Shared, SharedWebhooks, StoreKind,
+    StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use supervisor::{EXIT_SUPERSEDED, Kept, Stage, Supervisor};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay::{EmbeddedRelay, FaultyRelay, RedisRelay, Relay};
+use relay::{EmbeddedRelay, FaultyRelay, RedisRelay, Relay, RocketMqRelay};
 
 use crate::{RelayKind, Shared, cluster::ClusterError, servers};
 
@@ -19,6 +19,7 @@ pub(crate) fn open(shared: &Shared) -> Result<Arc<dyn Relay>, ClusterError> {
         RelayKind::Kafka => Arc::new(relay::KafkaRelay::new(servers::kafka(&shared.kafka))),
         #[cfg(not(feature = "kafka"))]
         RelayKind::Kafka => return Err(ClusterError::NoRelay("kafka")),
+        RelayKind::RocketMq => Arc::new(RocketMqRelay::new(servers::rocketmq(&shared.rocketmq))),
     };
     Ok(disturbed(shared, relay))
 }

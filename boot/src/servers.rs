@@ -1,11 +1,14 @@
-//! What the settings say about ZooKeeper, Redis and Kafka, in the words of the crates that use them.
+//! What the settings say about ZooKeeper, Redis, Kafka and RocketMQ, in the words of the crates that use them.
 
 use std::{fs, path::Path, time::Duration};
 
 use redis_link::{Mode, Tls, TlsError, TlsFiles, Wait};
 use roster::ZooKeeperOptions;
 
-use crate::{RedisMode, RedisSettings, RedisTlsSettings, Secret, ZooKeeperSettings, cluster::ClusterError};
+use crate::{
+    RedisMode, RedisSettings, RedisTlsSettings, RocketMqSettings, Secret, ZooKeeperSettings,
+    cluster::ClusterError,
+};
 
 /// For how long a `cid` is remembered (CONTRACT §3).
 const CID_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -128,6 +131,15 @@ pub(crate) fn kafka(settings: &crate::KafkaSettings) -> relay::KafkaOptions {
         mechanism: settings.mechanism.clone(),
         user: settings.user.clone(),
         password: settings.password.expose().to_owned(),
+    }
+}
+
+pub(crate) fn rocketmq(settings: &RocketMqSettings) -> relay::RocketMqOptions {
+    relay::RocketMqOptions {
+        name_servers: settings.name_servers.clone(),
+        topic_prefix: settings.topic_prefix.clone(),
+        publish_timeout: Duration::from_millis(settings.publish_timeout_ms),
+        response_timeout: Duration::from_millis(settings.response_timeout_ms),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `shared.rs` | [`Shared`]: the tables of `cluster.toml` |
 //! | `servers.rs` | its tables about ZooKeeper and Redis |
 //! | `kafka.rs` | its table about Kafka |
+//! | `rocketmq.rs` | its table about RocketMQ |
 //! | `jwt.rs` | its table about the users' tokens |
 //! | `before_send.rs` | its table about who judges messages |
 //! | `node.rs` | [`NodeSettings`]: the keys that every role has |
@@ -24,6 +25,7 @@ mod mask;
 mod node;
 mod pattern;
 mod profile;
+mod rocketmq;
 mod servers;
 mod shared;
 mod tree;
@@ -40,6 +42,7 @@ pub use error::SettingsError;
 pub use jwt::JwtSettings;
 pub use kafka::{KafkaAcks, KafkaSecurity, KafkaSettings};
 pub use node::{AdminSettings, NodeSettings};
+pub use rocketmq::RocketMqSettings;
 pub use servers::{RedisMode, RedisSettings, RedisTlsSettings, ZooKeeperSettings};
 pub use shared::{
     ClusterSettings, InstanceSettings, LogFormat, LogSettings, OnZooKeeperLoss, RelayKind, RelaySettings,

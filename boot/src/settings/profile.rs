@@ -10,7 +10,7 @@ use wire::Role;
 use super::{SettingsError, error::did_you_mean};
 
 /// The tables of `cluster.toml`.
-pub(super) const SHARED_TABLES: [&str; 11] = [
+pub(super) const SHARED_TABLES: [&str; 12] = [
     "instance",
     "cluster",
     "log",
@@ -21,6 +21,7 @@ pub(super) const SHARED_TABLES: [&str; 11] = [
     "zookeeper",
     "redis",
     "kafka",
+    "rocketmq",
     "webhooks",
 ];
 

@@ -10,6 +10,7 @@ use super::{
     before_send::SharedWebhooks,
     jwt::JwtSettings,
     kafka::KafkaSettings,
+    rocketmq::RocketMqSettings,
     servers::{Fault, RedisSettings, ZooKeeperSettings},
 };
 use crate::Secret;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub redis: RedisSettings,
     /// Where Kafka is.
     pub kafka: KafkaSettings,
+    /// Where RocketMQ is.
+    pub rocketmq: RocketMqSettings,
     /// Back ends that are asked.
     pub webhooks: SharedWebhooks,
 }
@@ -210,6 +213,8 @@ pub enum RelayKind {
     Redis,
     /// On Kafka, as `[kafka]` says.
     Kafka,
+    /// On RocketMQ, as `[rocketmq]` says.
+    RocketMq,
 }
 
 impl Shared {
@@ -241,6 +246,7 @@ impl Shared {
             zookeeper: ZooKeeperSettings::default(),
             redis: RedisSettings::default(),
             kafka: KafkaSettings::default(),
+            rocketmq: RocketMqSettings::default(),
             webhooks: SharedWebhooks::default(),
         }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use wire::Role;
 
-use super::{SettingsError, Tree, load};
+use super::{RelayKind, SettingsError, Tree, load};
 
 /// As a role would have it: some of the node's keys, a table of its own.
 #[derive(Debug, Deserialize)]
@@ -88,6 +88,11 @@ const CLUSTER: &str = r#"
     mechanism = "PLAIN"
     user = ""
     password = ""
+    [rocketmq]
+    name_servers = ["127.0.0.1:9876"]
+    topic_prefix = "phalanx-relay-"
+    publish_timeout_ms = 2000
+    response_timeout_ms = 2000
 "#;
 
 fn role_file(role: Role) -> String {
@@ -361,6 +366,39 @@ fn a_bad_setting_of_kafka_is_named() {
         let directory = profiles(&[("cluster.toml", &format!("[kafka]\n{line}"))]);
         let message = refusal(load_with(directory.path(), &[]));
         assert!(message.ends_with(&format!("kafka.{expected}")), "{line}: {message}");
+    }
+}
+
+#[test]
+fn the_relay_over_rocketmq_is_for_clusters_of_several_processes() {
+    let several = "[cluster]\nembedded = false\n[roster]\nkind = \"zookeeper\"\n[store]\nkind = \"redis\"\n[relay]\nkind = ";
+    let directory = profiles(&[("cluster.toml", &format!("{several}\"rocketmq\""))]);
+    let tree = load_with(directory.path(), &[]).expect("read");
+    assert_eq!(tree.shared().relay.kind, RelayKind::RocketMq);
+    let directory = profiles(&[("cluster.toml", &format!("{several}\"embedded\""))]);
+    let message = refusal(load_with(directory.path(), &[]));
+    let expected = "relay.kind: expected \"redis\", \"kafka\" or \"rocketmq\": cluster.embedded is false";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+#[test]
+fn a_bad_setting_of_rocketmq_is_named() {
+    let long = format!("topic_prefix = \"{}\"", "x".repeat(51));
+    let too_long = format!("topic_prefix: expected 1 to 50 of A-Z a-z 0-9 _ -, got \"{}\"", "x".repeat(51));
+    let table = BTreeMap::from([
+        ("name_servers = [\"nowhere\"]", "name_servers: expected host:port, got \"nowhere\""),
+        ("name_servers = []", "name_servers: expected at least one host:port"),
+        ("topic_prefix = \"a.b\"", "topic_prefix: expected 1 to 50 of A-Z a-z 0-9 _ -, got \"a.b\""),
+        ("topic_prefix = \"\"", "topic_prefix: expected 1 to 50 of A-Z a-z 0-9 _ -, got \"\""),
+        (&long, &too_long),
+        ("publish_timeout_ms = 99", "publish_timeout_ms: expected 100 to 60000, got 99"),
+        ("response_timeout_ms = 60001", "response_timeout_ms: expected 100 to 60000, got 60001"),
+        ("name_server = []", "name_server: unknown key, did you mean name_servers?"),
+    ]);
+    for (line, expected) in table {
+        let directory = profiles(&[("cluster.toml", &format!("[rocketmq]\n{line}"))]);
+        let message = refusal(load_with(directory.path(), &[]));
+        assert!(message.ends_with(&format!("rocketmq.{expected}")), "{line}: {message}");
     }
 }
 

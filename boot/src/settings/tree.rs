@@ -63,6 +63,7 @@ impl Tree {
             zookeeper: table(&figment, "zookeeper")?,
             redis,
             kafka: table(&figment, "kafka")?,
+            rocketmq: table(&figment, "rocketmq")?,
             webhooks: table(&figment, "webhooks")?,
         };
         let tree = Self { figment, profile: name.to_owned(), shared };
@@ -174,10 +175,12 @@ impl Tree {
             return Err(SettingsError::plain(format!("{}: {error}", self.place("log.level"))));
         }
         let embedded = self.shared.cluster.embedded;
+        // The refusal quotes it from end to end.
+        let relays = "redis\", \"kafka\" or \"rocketmq";
         let kinds = [
             ("roster.kind", self.shared.roster.kind == RosterKind::Embedded, "embedded", "zookeeper"),
             ("store.kind", self.shared.store.kind == StoreKind::Sqlite, "sqlite", "redis"),
-            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", "redis\" or \"kafka"),
+            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", relays),
         ];
         if self.shared.relay.kind == RelayKind::Kafka && !cfg!(feature = "kafka") {
             return refuse("relay.kind", "Kafka is not in this program: build it with --features kafka");
@@ -185,7 +188,7 @@ impl Tree {
         for (key, within_process, inside, outside) in kinds {
             if within_process != embedded {
                 let expected = if embedded { inside } else { outside };
-                return refuse(key, &format!("expected {expected:?}: cluster.embedded is {embedded}"));
+                return refuse(key, &format!("expected \"{expected}\": cluster.embedded is {embedded}"));
             }
         }
         let of = |table: &str, (key, problem): (&str, String)| {
@@ -200,7 +203,8 @@ impl Tree {
         let redis = &self.shared.redis;
         redis.check("REDIS").and_then(|()| redis.check_storing()).or_else(|fault| of("redis", fault))?;
         self.shared.relay.redis.check("RELAY__REDIS").or_else(|fault| of("relay.redis", fault))?;
-        self.shared.kafka.check().or_else(|fault| of("kafka", fault))
+        self.shared.kafka.check().or_else(|fault| of("kafka", fault))?;
+        self.shared.rocketmq.check().or_else(|fault| of("rocketmq", fault))
     }
 
     /// Checks that the secrets are there that every process of a cluster must be given alike.
