@@ -12,6 +12,9 @@ pub enum ExportKind {
     /// A topic of the Kafka of `[kafka]`.
     #[serde(rename = "kafka")]
     Kafka,
+    /// A topic of the RocketMQ of `[rocketmq]`.
+    #[serde(rename = "rocketmq")]
+    RocketMq,
 }
 
 /// Where stored messages are sent, and how.
@@ -22,9 +25,9 @@ pub struct ExportSettings {
     pub to: ExportKind,
     /// Which topic of it.
     pub topic: String,
-    /// How many partitions the topic is made with, where it is not there.
+    /// How many partitions, or queues, the topic is made with, where it is not there.
     pub partitions: u32,
-    /// On how many brokers each of them is kept, likewise; 0: as the brokers say.
+    /// On how many brokers each of them is kept, likewise; 0: as the brokers say. RocketMQ leaves it to the brokers always.
     pub replicas: u32,
     /// The most messages of a batch.
     pub batch_messages: usize,
@@ -50,6 +53,12 @@ pub enum ExportSettingsError {
     /// It is no name of a topic.
     #[error("topic: expected 1 to 200 letters, digits, '.', '_' or '-', got {0:?}")]
     Topic(String),
+    /// It is no name of a topic of RocketMQ.
+    #[error("topic: RocketMQ takes 1 to {ROCKETMQ_TOPIC_MAX} letters, digits, '_', '-', '%' or '|', got {0:?}{hint}", hint = hint(.0))]
+    RocketMqTopic(String),
+    /// It is something that RocketMQ does not have.
+    #[error("replicas: expected 0: with RocketMQ brokers have replicas, topics do not, got {0}")]
+    Replicas(u32),
     /// A topic is set, and yet all is to be forgotten.
     #[error("forget: expected false where `to` is set")]
     Forget,
@@ -65,6 +74,20 @@ pub enum ExportSettingsError {
         /// What was found.
         got: u64,
     },
+}
+
+/// The longest name of a topic that RocketMQ takes.
+const ROCKETMQ_TOPIC_MAX: usize = 127;
+
+fn is_rocketmq_topic(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-%|".contains(&byte);
+    (1..=ROCKETMQ_TOPIC_MAX).contains(&name.len()) && name.bytes().all(is_legal)
+}
+
+/// What to write instead, where dots are all that is wrong: the default has one.
+fn hint(name: &str) -> String {
+    let near = name.replace('.', "_");
+    if is_rocketmq_topic(&near) { format!(": {near:?} would do") } else { String::new() }
 }
 
 impl ExportSettings {
@@ -107,9 +130,18 @@ impl ExportSettings {
                 return Err(ExportSettingsError::Range { key, low, high, got });
             }
         }
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if !(1..=200).contains(&self.topic.len()) || !self.topic.bytes().all(is_name) {
-            return Err(ExportSettingsError::Topic(self.topic.clone()));
+        if self.to == ExportKind::RocketMq {
+            if !is_rocketmq_topic(&self.topic) {
+                return Err(ExportSettingsError::RocketMqTopic(self.topic.clone()));
+            }
+            if self.replicas != 0 {
+                return Err(ExportSettingsError::Replicas(self.replicas));
+            }
+        } else {
+            let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            if !(1..=200).contains(&self.topic.len()) || !self.topic.bytes().all(is_legal) {
+                return Err(ExportSettingsError::Topic(self.topic.clone()));
+            }
         }
         if self.forget && self.to != ExportKind::Nowhere {
             return Err(ExportSettingsError::Forget);
@@ -134,5 +166,34 @@ mod tests {
         assert_eq!(refused, Err(ExportSettingsError::Forget));
         let refused = ExportSettings { retry_max_ms: 499, ..off() }.check().expect_err("less than the first");
         assert_eq!(refused.to_string(), "retry_max_ms: expected 500 to 3600000, got 499");
+    }
+
+    #[test]
+    fn a_topic_of_rocketmq_has_other_names() {
+        let to = |topic: &str| ExportSettings {
+            to: ExportKind::RocketMq,
+            topic: topic.into(),
+            ..ExportSettings::off()
+        };
+        for topic in ["phalanx_messages", "a-b%c|d", &"x".repeat(127)] {
+            assert_eq!(to(topic).check(), Ok(()), "{topic}");
+        }
+        for topic in ["", "a b", "ä", "a/b", &"x".repeat(128)] {
+            assert_eq!(to(topic).check(), Err(ExportSettingsError::RocketMqTopic(topic.into())), "{topic}");
+        }
+        let refused = to("phalanx.messages").check().expect_err("the default has a dot").to_string();
+        let expected = "topic: RocketMQ takes 1 to 127 letters, digits, '_', '-', '%' or '|', \
+                        got \"phalanx.messages\": \"phalanx_messages\" would do";
+        assert_eq!(refused, expected);
+        let refused = to("a b").check().expect_err("a space").to_string();
+        assert!(refused.ends_with("got \"a b\""), "{refused}");
+        let refused = ExportSettings { replicas: 2, ..to("messages") }.check().expect_err("it has none");
+        assert_eq!(
+            refused.to_string(),
+            "replicas: expected 0: with RocketMQ brokers have replicas, topics do not, got 2"
+        );
+        // As it was: what only RocketMQ takes is nothing for the others.
+        let kafka = ExportSettings { to: ExportKind::Kafka, ..to("a%b") };
+        assert_eq!(kafka.check(), Err(ExportSettingsError::Topic("a%b".into())));
     }
 }
