@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-bin/bench.sh [--quick] [--redis] [--kafka] [--socketioxide] [--rounds N] [--results FILE] [WORK...]
+bin/bench.sh [--quick] [--redis] [--kafka] [--rocketmq] [--socketioxide] [--rounds N] [--results FILE] [WORK...]
 
 Builds Phalanx and the load generator, starts each server in turn on free ports with data in a temporary directory, runs the
 works against it, and prints a table in Markdown: the median of each figure over the rounds, and behind those of the others how
@@ -15,6 +15,7 @@ was started is stopped at the end, also on Ctrl-C.
   --quick         one short round, for a look: under two minutes
   --redis         Phalanx on ZooKeeper and Redis too, a process for every node (Debian: zookeeper, redis-server)
   --kafka         the same with hints over Kafka (Debian: default-jre-headless, maven)
+  --rocketmq      the same with hints over RocketMQ: a name server and a broker (Debian: as for Kafka)
   --socketioxide  a server on socketioxide too; it is built first
   --rounds N      how often the servers take turns, 2 by default; memory is measured once
   --results FILE  keep the figures of every single run, a line of JSON each; what stands in the file is lost
@@ -28,6 +29,8 @@ USAGE
 
 # shellcheck source=bin/lib/cluster.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
+# shellcheck source=bin/lib/rocketmq.sh
+source bin/lib/rocketmq.sh
 
 readonly READY_SECONDS=60
 readonly STOP_SECONDS=15
@@ -35,13 +38,14 @@ readonly STARTS=3 # another program may take a port between our look and the sta
 
 asked="bin/bench.sh${*:+ $*}"
 rounds=2 small=3000 further=40 times=(--warm-up 1 --seconds 3) depths=(--in-flight 1 --in-flight 16) users=5000
-redis=false kafka=false socketioxide=false results='' works=()
+redis=false kafka=false rocketmq=false socketioxide=false results='' works=()
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --quick) rounds=1 small=1000 further=0 times=(--warm-up 0.5 --seconds 2) depths=(--in-flight 16) users=2000 ;;
     --redis) redis=true ;;
     --kafka) kafka=true ;;
+    --rocketmq) rocketmq=true ;;
     --socketioxide) socketioxide=true ;;
     --rounds | --results)
       [ $# -ge 2 ] || fail "$1 needs a value"
@@ -78,6 +82,10 @@ if $redis; then servers+=("phalanx on Redis"); fi
 if $kafka; then
   bin/lib/broker.sh kafka >/dev/null
   servers+=("phalanx on Kafka")
+fi
+if $rocketmq; then
+  bin/lib/broker.sh rocketmq >/dev/null
+  servers+=("phalanx on RocketMQ")
 fi
 servers+=(floor)
 if $socketioxide; then servers+=(socketioxide); fi
@@ -117,7 +125,7 @@ end_all() {
   release_offset
 }
 release_offset() {
-  [ -z "$offset" ] || rm -f "$reservations/$offset"
+  [ -z "$offset" ] || rm -f "$reservations/offset-$offset"
   offset=''
 }
 finish() {
@@ -135,13 +143,18 @@ trap 'exit 143' TERM
 
 # An offset at which every port of a cluster is free; it is reserved in the way of tests/support/ports.mjs.
 reserve_offset() {
-  local port taken
+  local port taken candidate held
   mkdir -p "$reservations"
-  while :; do
-    offset=$((10100 + RANDOM % 1300 * 4))
-    (set -o noclobber && printf '%s' $$ >"$reservations/$offset") 2>/dev/null || continue
+  for candidate in $(seq 10100 197 15300 | shuf); do
+    held=$reservations/offset-$candidate
+    if ! (set -o noclobber && printf '%s' $$ >"$held") 2>/dev/null; then
+      # Left behind by who was killed: forgotten, and free from the next look on.
+      [ -e "/proc/$(cat "$held" 2>/dev/null)" ] || rm -f "$held"
+      continue
+    fi
+    offset=$candidate
     taken=$(awk 'FNR > 1 { split($2, at, ":"); print at[length(at)] }' /proc/net/tcp /proc/net/tcp6)
-    for port in 2181 6379 9092 19092 20000 20001 20100 20101 30001 30002 30501 30502 40000 40100 50001 50002 50011 50012 \
+    for port in 2181 6379 9092 19092 9876 10909 10911 10912 20000 20001 20100 20101 30001 30002 30501 30502 40000 40100 50001 50002 50011 50012 \
       50100 50101 50110 50111 50120 50121; do
       if grep -qx "$(printf '%04X' $((port + offset)))" <<<"$taken"; then
         release_offset
@@ -150,6 +163,7 @@ reserve_offset() {
     done
     return
   done
+  fail "no port offset is free: are old clusters still running?"
 }
 port() { say $(($1 + offset)); }
 
@@ -171,6 +185,7 @@ wait_for() { # COMMAND...: until it succeeds; fails where a process has ended
   done
 }
 listens() { answers 127.0.0.1 "$(port "$1")"; }
+broker_is_known() { known_brokers 127.0.0.1 "$(port 9876)" | grep -q .; }
 all_ready() {
   local admin
   while IFS=$'\t' read -r _ _ _ admin; do readiness "$admin" >/dev/null || return 1; done <"$directory/nodes"
@@ -200,14 +215,26 @@ start_phalanx_on() { # PROFILE
   export PHALANX__STAT__API_KEYS='["the-api-key-of-a-bench"]' PHALANX__MINIONS_UI__API_KEY=the-api-key-of-a-bench
   export PHALANX__ZOOKEEPER__SERVERS="[\"127.0.0.1:$(port 2181)\"]" PHALANX__REDIS__SERVERS="[\"127.0.0.1:$(port 6379)\"]"
   export PHALANX_BENCH_API_KEY=$PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_TOKEN_SECRET=$PHALANX__JWT__HS256_SECRET
-  export PHALANX__KAFKA__SERVERS="[\"127.0.0.1:$(port 9092)\"]"
+  case $1 in
+    kafka) export PHALANX__KAFKA__SERVERS="[\"127.0.0.1:$(port 9092)\"]" ;;
+    rocketmq) export PHALANX__ROCKETMQ__NAME_SERVERS="[\"127.0.0.1:$(port 9876)\"]" ;;
+  esac
   phalanx_settings "$1"
-  rm -rf "$directory/zookeeper" "$directory/redis" "$directory/kafka"
+  rm -rf "$directory"/{zookeeper,redis,kafka,rocketmq-names,rocketmq}
   start zookeeper bin/lib/server.sh zookeeper "$directory/zookeeper" "$(port 2181)"
   start redis bin/lib/server.sh redis "$directory/redis" "$(port 6379)"
-  if [ "$1" = kafka ]; then start kafka bin/lib/server.sh kafka "$directory/kafka" "$(port 9092)"; fi
+  case $1 in
+    kafka) start kafka bin/lib/server.sh kafka "$directory/kafka" "$(port 9092)" ;;
+    rocketmq)
+      start rocketmq-names bin/lib/server.sh rocketmq-names "$directory/rocketmq-names" "$(port 9876)"
+      start rocketmq bin/lib/server.sh rocketmq "$directory/rocketmq" "$(port 10911)" "127.0.0.1:$(port 9876)"
+      ;;
+  esac
   wait_for listens 2181 && wait_for listens 6379 || return 1
-  if [ "$1" = kafka ]; then wait_for listens 9092 || return 1; fi
+  case $1 in
+    kafka) wait_for listens 9092 || return 1 ;;
+    rocketmq) wait_for broker_is_known || return 1 ;;
+  esac
   while IFS=$'\t' read -r role id _ _; do
     instance=${id##*-}
     start "$id" "$binary" "$role" --instance "$instance" --profile "$1"
@@ -249,6 +276,7 @@ start_server() { # NAME
     phalanx) start_phalanx ;;
     "phalanx on Redis") start_phalanx_on test2 ;;
     "phalanx on Kafka") start_phalanx_on kafka ;;
+    "phalanx on RocketMQ") start_phalanx_on rocketmq ;;
     floor) start_floor ;;
     socketioxide) start_socketioxide ;;
     "Node.js") start_node ;;
@@ -287,7 +315,7 @@ measure() { # WORK SERVER
   end_all
   # The next server has other settings.
   unset PHALANX__CLUSTER__SECRET PHALANX__CLUSTER__TICKET_KEY PHALANX__JWT__HS256_SECRET PHALANX__STAT__API_KEYS \
-    PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_API_KEY PHALANX_BENCH_TOKEN_SECRET
+    PHALANX__MINIONS_UI__API_KEY PHALANX_BENCH_API_KEY PHALANX_BENCH_TOKEN_SECRET PHALANX__KAFKA__SERVERS PHALANX__ROCKETMQ__NAME_SERVERS
 }
 
 began=$SECONDS
