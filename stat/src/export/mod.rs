@@ -15,6 +15,7 @@ mod topic;
 
 #[cfg(feature = "kafka")]
 mod kafka;
+mod rocketmq;
 
 use std::time::Duration;
 

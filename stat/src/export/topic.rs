@@ -32,8 +32,10 @@ pub(super) fn open(settings: &ExportSettings, cluster: &Cluster) -> anyhow::Resu
         }
         #[cfg(not(feature = "kafka"))]
         ExportKind::Kafka => {
-            let _ = cluster;
             anyhow::bail!("stat.export.to: Kafka is not in this program: build it with --features kafka")
+        }
+        ExportKind::RocketMq => {
+            Ok(Some(Box::new(super::rocketmq::RocketMqTopic::new(settings, &cluster.rocketmq))))
         }
     }
 }

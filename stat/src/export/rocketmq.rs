@@ -1,0 +1,113 @@
+//! A topic of RocketMQ.
+
+use std::{sync::Arc, time::Duration};
+
+use relay::RocketMqOptions;
+use rocketmq_link::{Error, Outgoing, Queue, RocketMq};
+use tokio::{sync::OnceCell, time};
+use xxhash_rust::xxh64::xxh64;
+
+use super::{ExportSettings, Record, topic::Topic};
+
+/// Between two looks whether a topic that the name servers do not know is known by now.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A client for all shares, and the topic's queues, found once.
+pub(super) struct RocketMqTopic {
+    topic: String,
+    name: String,
+    queues: u32,
+    timeout: Duration,
+    client: RocketMq,
+    /// By broker and number. Kept for as long as this process lives: while a broker is away its queues are not named, and a conversation must not
+    /// go to another one meanwhile.
+    found: OnceCell<Vec<Queue>>,
+}
+
+impl RocketMqTopic {
+    pub(super) fn new(settings: &ExportSettings, options: &RocketMqOptions) -> Self {
+        Self {
+            topic: settings.topic.clone(),
+            name: format!("rocketmq:{}", settings.topic),
+            queues: settings.partitions,
+            timeout: Duration::from_millis(settings.timeout_ms),
+            client: RocketMq::new(options.client()),
+            found: OnceCell::new(),
+        }
+    }
+
+    /// The topic's queues; makes it where no broker that is there has it.
+    async fn find(&self) -> Result<Vec<Queue>, Error> {
+        if let Err(Error::NoTopic(_)) = self.client.queues(&self.topic).await {
+            self.client.make(&self.topic, self.queues).await?;
+            tracing::info!(topic = self.topic, "the topic is there");
+        }
+        loop {
+            match self.client.queues(&self.topic).await {
+                Err(Error::NoTopic(_)) => time::sleep(LOOK).await,
+                found => return found,
+            }
+        }
+    }
+
+    /// Where a broker is that has been started elsewhere.
+    async fn address(&self, queue: &Queue) -> Option<Arc<str>> {
+        let queues = self.client.queues(&self.topic).await.ok()?;
+        queues.into_iter().find(|now| now.is_same(queue)).map(|now| now.address)
+    }
+
+    /// Stores records of one queue; answers how many it will never take.
+    async fn send(&self, queue: &Queue, records: &[&Record], within: Duration) -> Result<usize, Error> {
+        let messages: Vec<_> = records
+            .iter()
+            .map(|record| Outgoing { key: record.key.clone(), body: record.value.clone().into() })
+            .collect();
+        let refused = match self.client.send(queue, &messages, within).await {
+            Err(error @ (Error::Unreachable { .. } | Error::NoAnswer { .. })) => {
+                let Some(address) = self.address(queue).await.filter(|address| *address != queue.address)
+                else {
+                    return Err(error);
+                };
+                self.client.send(&Queue { address, ..queue.clone() }, &messages, within).await?
+            }
+            sent => sent?,
+        };
+        for record in refused.iter().filter_map(|number| records.get(*number)) {
+            tracing::error!(
+                conversation = record.key,
+                bytes = record.value.len(),
+                "a message is larger than the broker's maxMessageSize: it is not exported"
+            );
+        }
+        Ok(refused.len())
+    }
+}
+
+#[async_trait::async_trait]
+impl Topic for RocketMqTopic {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn publish(&self, records: &[Record]) -> Result<usize, String> {
+        let all = async {
+            let queues = self.found.get_or_try_init(|| self.find()).await?;
+            let mut shares = vec![Vec::new(); queues.len()];
+            for record in records {
+                let share = xxh64(record.key.as_bytes(), 0) % queues.len() as u64;
+                shares[usize::try_from(share).unwrap_or_default()].push(record);
+            }
+            let sent = queues
+                .iter()
+                .zip(&shares)
+                .filter(|(_, share)| !share.is_empty())
+                .map(|(queue, share)| self.send(queue, share, self.timeout));
+            // Also where one has failed: nothing of this call may come after what the next one sends.
+            let sent = futures_util::future::join_all(sent).await;
+            sent.into_iter().try_fold(0, |refused, sent| Ok(refused + sent?))
+        };
+        let sent: Result<Result<usize, Error>, _> = time::timeout(self.timeout, all).await;
+        sent.map_err(|_| format!("not all was stored within {:?}", self.timeout))?
+            .map_err(|error| error.to_string())
+    }
+}
