@@ -12,7 +12,7 @@ import { unique, withCluster } from '../support/suite.mjs';
 import { Traffic } from '../support/traffic.mjs';
 import { until } from '../support/wait.mjs';
 
-// RocketMQ takes no dots.
+// Where none is set: RocketMQ takes no dots.
 const TOPIC = PROFILE === 'rocketmq' ? 'phalanx_messages' : 'phalanx.messages';
 // The profile's session time-out is 3 s: so long a dead node holds its shares.
 const MOVED_MS = 60_000;
@@ -28,7 +28,6 @@ describe('the export', () => {
   const suite = withCluster({
     env: {
       PHALANX__STAT__EXPORT__TO: PROFILE,
-      PHALANX__STAT__EXPORT__TOPIC: TOPIC,
       PHALANX__STAT__EXPORT__LINGER_MS: '50',
       PHALANX__STAT__EXPORT__RETRY_MAX_MS: '1000',
     },

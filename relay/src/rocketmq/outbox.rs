@@ -29,7 +29,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 pub(super) struct Outbox {
     client: RocketMq,
     prefix: String,
-    timeout: Duration,
+    publish_timeout: Duration,
+    response_timeout: Duration,
     room: Arc<Semaphore>,
     lanes: Mutex<HashMap<Arc<str>, mpsc::Sender<Item>>>,
 }
@@ -51,7 +52,8 @@ impl Outbox {
         Self {
             client,
             prefix: options.topic_prefix.clone(),
-            timeout: options.publish_timeout,
+            publish_timeout: options.publish_timeout,
+            response_timeout: options.response_timeout,
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
             lanes: Mutex::default(),
         }
@@ -67,8 +69,11 @@ impl Outbox {
             let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX);
             let taken = match self.room.clone().try_acquire_many_owned(kib) {
                 Ok(room) => {
-                    let waiting =
-                        Waiting { body: wrapped(&bytes), until: Instant::now() + self.timeout, _room: room };
+                    let waiting = Waiting {
+                        body: wrapped(&bytes),
+                        until: Instant::now() + self.publish_timeout,
+                        _room: room,
+                    };
                     self.lane(&target).try_send(Item::Hint(waiting)).is_ok()
                 }
                 Err(_) => false,
@@ -106,6 +111,7 @@ impl Outbox {
             client: self.client.clone(),
             why_not: Error::NoTopic(topic.clone()),
             topic,
+            response_timeout: self.response_timeout,
             target: target.clone(),
             queue: None,
             is_stale: false,
@@ -131,6 +137,7 @@ struct Lane {
     client: RocketMq,
     target: Arc<str>,
     topic: String,
+    response_timeout: Duration,
     /// Where the node's queue is, as far as is known.
     queue: Option<Queue>,
     /// Whether the queue may be elsewhere by now.
@@ -172,7 +179,7 @@ impl Lane {
             hints.retain(|hint| hint.until > now);
             lose(&self.target, before - hints.len());
             let Some(last) = hints.last() else { return };
-            match self.attempt(&hints, last.until - now).await {
+            match self.attempt(&hints, self.response_timeout.min(last.until - now)).await {
                 Ok(too_large) => {
                     if too_large > 0 {
                         tracing::warn!(

@@ -36,7 +36,7 @@ impl KafkaTopic {
     /// # Errors
     /// Settings that librdkafka does not take.
     pub(super) fn new(settings: &ExportSettings, mut config: ClientConfig) -> anyhow::Result<Self> {
-        let name = format!("kafka:{}", settings.topic);
+        let name = format!("kafka:{}", settings.topic());
         config
             // As safe as the topic is: all replicas that keep up have it. What is sent again by librdkafka is neither twice nor out of order.
             .set("acks", "all")
@@ -47,7 +47,7 @@ impl KafkaTopic {
             // As the clients of other languages choose a partition.
             .set("partitioner", "murmur2_random");
         let topic = Self {
-            topic: settings.topic.clone(),
+            topic: settings.topic().to_owned(),
             name,
             partitions: i32::try_from(settings.partitions).unwrap_or(i32::MAX),
             replicas: match settings.replicas {

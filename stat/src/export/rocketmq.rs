@@ -27,8 +27,8 @@ pub(super) struct RocketMqTopic {
 impl RocketMqTopic {
     pub(super) fn new(settings: &ExportSettings, options: &RocketMqOptions) -> Self {
         Self {
-            topic: settings.topic.clone(),
-            name: format!("rocketmq:{}", settings.topic),
+            topic: settings.topic().to_owned(),
+            name: format!("rocketmq:{}", settings.topic()),
             queues: settings.partitions,
             timeout: Duration::from_millis(settings.timeout_ms),
             client: RocketMq::new(options.client()),

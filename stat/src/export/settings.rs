@@ -23,7 +23,7 @@ pub enum ExportKind {
 pub struct ExportSettings {
     /// Which kind of queue.
     pub to: ExportKind,
-    /// Which topic of it.
+    /// Which topic of it; empty: [`ExportSettings::topic`] says.
     pub topic: String,
     /// How many partitions, or queues, the topic is made with, where it is not there.
     pub partitions: u32,
@@ -95,7 +95,7 @@ impl ExportSettings {
     pub fn off() -> Self {
         Self {
             to: ExportKind::Nowhere,
-            topic: "phalanx.messages".into(),
+            topic: String::new(),
             partitions: 16,
             replicas: 0,
             batch_messages: 500,
@@ -106,6 +106,15 @@ impl ExportSettings {
             retry_max_ms: 30_000,
             queue_entries: 4_000_000,
             forget: false,
+        }
+    }
+
+    /// The topic, or where none is set the usual one: RocketMQ takes no dots.
+    pub fn topic(&self) -> &str {
+        match self.to {
+            _ if !self.topic.is_empty() => &self.topic,
+            ExportKind::RocketMq => "phalanx_messages",
+            ExportKind::Kafka | ExportKind::Nowhere => "phalanx.messages",
         }
     }
 
@@ -131,7 +140,7 @@ impl ExportSettings {
             }
         }
         if self.to == ExportKind::RocketMq {
-            if !is_rocketmq_topic(&self.topic) {
+            if !is_rocketmq_topic(self.topic()) {
                 return Err(ExportSettingsError::RocketMqTopic(self.topic.clone()));
             }
             if self.replicas != 0 {
@@ -139,7 +148,7 @@ impl ExportSettings {
             }
         } else {
             let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-            if !(1..=200).contains(&self.topic.len()) || !self.topic.bytes().all(is_legal) {
+            if !(1..=200).contains(&self.topic().len()) || !self.topic().bytes().all(is_legal) {
                 return Err(ExportSettingsError::Topic(self.topic.clone()));
             }
         }
@@ -158,7 +167,7 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         let off = ExportSettings::off;
         assert_eq!(off().check(), Ok(()));
-        for topic in ["", "a b", "ä", &"x".repeat(201)] {
+        for topic in ["a b", "ä", &"x".repeat(201)] {
             let refused = ExportSettings { topic: topic.into(), ..off() }.check();
             assert_eq!(refused, Err(ExportSettingsError::Topic(topic.into())));
         }
@@ -178,10 +187,12 @@ mod tests {
         for topic in ["phalanx_messages", "a-b%c|d", &"x".repeat(127)] {
             assert_eq!(to(topic).check(), Ok(()), "{topic}");
         }
-        for topic in ["", "a b", "ä", "a/b", &"x".repeat(128)] {
+        for topic in ["a b", "ä", "a/b", &"x".repeat(128)] {
             assert_eq!(to(topic).check(), Err(ExportSettingsError::RocketMqTopic(topic.into())), "{topic}");
         }
-        let refused = to("phalanx.messages").check().expect_err("the default has a dot").to_string();
+        assert_eq!((to("").check(), to("").topic()), (Ok(()), "phalanx_messages"));
+        assert_eq!(ExportSettings::off().topic(), "phalanx.messages");
+        let refused = to("phalanx.messages").check().expect_err("it has a dot").to_string();
         let expected = "topic: RocketMQ takes 1 to 127 letters, digits, '_', '-', '%' or '|', \
                         got \"phalanx.messages\": \"phalanx_messages\" would do";
         assert_eq!(refused, expected);
