@@ -9,6 +9,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{self, Instant},
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Publication, RelayError, topic::topic};
 
@@ -25,6 +26,9 @@ const LANES_MAX: usize = 4_096;
 /// Pauses after a failure, and before it is asked again where a node's queue is.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// How often it is asked for all nodes where their queues are: name servers that have just started may have led to a second queue.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Takes hints, and publishes them by itself. What becomes of them is only counted.
 pub(super) struct Outbox {
     client: RocketMq,
@@ -32,7 +36,18 @@ pub(super) struct Outbox {
     publish_timeout: Duration,
     response_timeout: Duration,
     room: Arc<Semaphore>,
-    lanes: Mutex<HashMap<Arc<str>, mpsc::Sender<Item>>>,
+    lanes: Arc<Lanes>,
+    _looking: DropGuard,
+}
+
+type Lanes = Mutex<HashMap<Arc<str>, Entry>>;
+
+/// A lane as the outbox knows it.
+#[derive(Clone)]
+struct Entry {
+    topic: Arc<str>,
+    items: mpsc::Sender<Item>,
+    queue: Arc<Mutex<Option<Queue>>>,
 }
 
 enum Item {
@@ -49,13 +64,17 @@ struct Waiting {
 
 impl Outbox {
     pub(super) fn new(client: RocketMq, options: &RocketMqOptions) -> Self {
+        let (lanes, end) = (Arc::default(), CancellationToken::new());
+        let looking = end.clone().run_until_cancelled_owned(look(client.clone(), Arc::clone(&lanes)));
+        tokio::spawn(looking);
         Self {
             client,
             prefix: options.topic_prefix.clone(),
             publish_timeout: options.publish_timeout,
             response_timeout: options.response_timeout,
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
-            lanes: Mutex::default(),
+            lanes,
+            _looking: end.drop_guard(),
         }
     }
 
@@ -89,7 +108,7 @@ impl Outbox {
 
     /// Waits until what was handed over for a node is published or dropped, and lets it be asked at once where that node's queue is.
     pub(super) async fn settle(&self, target: &Arc<str>) {
-        let Some(lane) = self.lanes.lock().get(target).cloned() else { return };
+        let Some(lane) = self.lanes.lock().get(target).map(|lane| lane.items.clone()) else { return };
         let (mark, settled) = oneshot::channel();
         // All in it goes within its time-out, and so does the mark, unless the process ends.
         if lane.send(Item::Mark(mark)).await.is_ok() {
@@ -100,28 +119,45 @@ impl Outbox {
     fn lane(&self, target: &Arc<str>) -> mpsc::Sender<Item> {
         let mut lanes = self.lanes.lock();
         if let Some(lane) = lanes.get(target) {
-            return lane.clone();
+            return lane.items.clone();
         }
         if lanes.len() >= LANES_MAX {
             lanes.clear();
         }
         let (sender, items) = mpsc::channel(LANE_MAX);
-        let topic = topic(&self.prefix, target);
+        let topic: Arc<str> = topic(&self.prefix, target).into();
+        let queue = Arc::default();
         let lane = Lane {
             client: self.client.clone(),
-            why_not: Error::NoTopic(topic.clone()),
-            topic,
-            response_timeout: self.response_timeout,
             target: target.clone(),
-            queue: None,
+            topic: topic.clone(),
+            response_timeout: self.response_timeout,
+            queue: Arc::clone(&queue),
             is_stale: false,
             ask_at: Instant::now(),
+            why_not: Error::NoTopic(topic.to_string()),
             pause: PAUSE.0,
             is_failing: false,
         };
         tokio::spawn(lane.run(items));
-        lanes.insert(target.clone(), sender.clone());
+        lanes.insert(target.clone(), Entry { topic, items: sender.clone(), queue });
         sender
+    }
+}
+
+/// Asks again and again where the queues are that were found.
+async fn look(client: RocketMq, lanes: Arc<Lanes>) {
+    loop {
+        time::sleep(LOOK).await;
+        let known: Vec<_> =
+            lanes.lock().values().filter(|lane| lane.queue.lock().is_some()).cloned().collect();
+        for Entry { topic, queue, .. } in known {
+            if let Ok(queues) = client.queues(&topic).await
+                && let Some(now) = queues.into_iter().next()
+            {
+                *queue.lock() = Some(now);
+            }
+        }
     }
 }
 
@@ -136,10 +172,10 @@ fn lose(target: &Arc<str>, count: usize) {
 struct Lane {
     client: RocketMq,
     target: Arc<str>,
-    topic: String,
+    topic: Arc<str>,
     response_timeout: Duration,
     /// Where the node's queue is, as far as is known.
-    queue: Option<Queue>,
+    queue: Arc<Mutex<Option<Queue>>>,
     /// Whether the queue may be elsewhere by now.
     is_stale: bool,
     /// Before that nobody is asked where it is.
@@ -206,7 +242,7 @@ impl Lane {
                     }
                     self.is_stale |= !error.is_busy();
                     if error.is_topic_missing() {
-                        self.queue = None;
+                        *self.queue.lock() = None;
                     }
                 }
             }
@@ -225,15 +261,16 @@ impl Lane {
 
     /// Where the node's queue is. What is known counts until something else is: a name server that has just started knows no topic.
     async fn queue(&mut self) -> Result<Queue, Error> {
-        if let Some(queue) = &self.queue
+        let known = self.queue.lock().clone();
+        if let Some(queue) = known
             && !self.is_stale
         {
-            return Ok(queue.clone());
+            return Ok(queue);
         }
         if Instant::now() >= self.ask_at {
             match self.client.queues(&self.topic).await {
                 Ok(queues) => {
-                    self.queue = queues.into_iter().next();
+                    *self.queue.lock() = queues.into_iter().next();
                     self.is_stale = false;
                 }
                 Err(error) => {
@@ -243,6 +280,6 @@ impl Lane {
                 }
             }
         }
-        self.queue.clone().ok_or_else(|| self.why_not.clone())
+        self.queue.lock().clone().ok_or_else(|| self.why_not.clone())
     }
 }
