@@ -2,6 +2,8 @@
 
 #![cfg(feature = "kafka")]
 
+#[path = "support/broker.rs"]
+mod broker;
 mod support;
 
 use std::{
@@ -13,9 +15,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use broker::{Broker, PUBLISH_TIMEOUT, RESPONSE_TIMEOUT, broker_cases};
 use relay::{Faults, FaultyRelay, KafkaOptions, KafkaRelay, Relay, conformance::Fixture};
 use servers::Kafka;
-use support::broker::{Broker, PUBLISH_TIMEOUT, RESPONSE_TIMEOUT, broker_cases};
 use tokio::sync::OnceCell;
 
 const CAPACITY: usize = 256;

@@ -1,5 +1,7 @@
 //! The relay over RocketMQ: the suite, what it does while a broker is killed, started again or frozen, or a name server, and with several brokers.
 
+#[path = "support/broker.rs"]
+mod broker;
 mod support;
 
 use std::{
@@ -11,15 +13,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use broker::{Broker, PUBLISH_TIMEOUT, RESPONSE_TIMEOUT, broker_cases};
 use bytes::Bytes;
 use relay::{
     Faults, FaultyRelay, Link, Publication, Relay, RocketMqOptions, RocketMqRelay, conformance::Fixture,
 };
 use servers::RocketMq;
-use support::{
-    broker::{Broker, PUBLISH_TIMEOUT, RESPONSE_TIMEOUT, broker_cases},
-    publication, receive, within,
-};
+use support::{publication, receive, within};
 use tokio::sync::{OnceCell, mpsc};
 
 const CAPACITY: usize = 256;
@@ -39,13 +39,7 @@ impl OnRocketMq {
         // Times that a busy machine does not exceed.
         let (response_timeout, publish_timeout) = (Duration::from_secs(15), Duration::from_secs(15));
         let name_servers = vec![server.name_server()];
-        let options = RocketMqOptions {
-            name_servers,
-            topic_prefix,
-            response_timeout,
-            publish_timeout,
-            ..RocketMqOptions::default()
-        };
+        let options = RocketMqOptions { name_servers, topic_prefix, response_timeout, publish_timeout };
         Self { options, wrapped: false }
     }
 

@@ -1,7 +1,5 @@
 //! Relays that have a broker of their own: what they do while it is killed, started again or frozen.
 
-#![allow(dead_code)] // each test file uses a part of it
-
 use std::{
     collections::BTreeSet,
     sync::{
@@ -50,7 +48,7 @@ macro_rules! broker_cases {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                $crate::support::broker::$case($broker.await).await;
+                $crate::broker::$case($broker.await).await;
             }
         )*
     };

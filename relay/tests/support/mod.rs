@@ -2,8 +2,6 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
-pub(crate) mod broker;
-
 use std::{
     collections::HashMap,
     future::Future,
