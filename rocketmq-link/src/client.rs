@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future;
+use futures_util::{StreamExt as _, future, stream::FuturesUnordered};
 use tokio::time::{self, Instant};
 use xxhash_rust::xxh64::xxh64;
 
@@ -44,6 +44,10 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 const BATCH_MAX: usize = 256;
 /// The largest message, in bytes: no server reads a frame of more than 16 MiB.
 const MESSAGE_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// For how long the other name servers are waited for after the first has answered.
+const OTHER_NAMES: Duration = Duration::from_millis(200);
+/// A broker looks that often which pulls have waited for long enough.
+const HOLD_LOOK: Duration = Duration::from_secs(5);
 /// Between two looks whether a topic that was made is known.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -71,8 +75,8 @@ struct Inner {
 /// What a pull has brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
-    /// The messages' bodies, in order; empty where nothing has come in time.
-    pub bodies: Vec<Bytes>,
+    /// The messages' offsets and bodies, in order; empty where nothing has come in time.
+    pub messages: Vec<(u64, Bytes)>,
     /// The offset to go on at.
     pub next: u64,
 }
@@ -81,33 +85,45 @@ impl RocketMq {
     /// A client of these servers.
     pub fn new(options: Options) -> Self {
         let names = options.name_servers.into_iter().map(Arc::from).collect();
-        let inner = Inner { names, response_timeout: options.response_timeout, servers: Servers::default() };
+        let inner = Inner {
+            names,
+            response_timeout: options.response_timeout,
+            servers: Servers::new(options.response_timeout),
+        };
         Self { inner: Arc::new(inner) }
     }
 
     /// The queues of a topic that can be read and written, in the order of their brokers' names and their numbers.
     ///
     /// # Errors
-    /// [`Error::NoTopic`]: none of those name servers that answer knows it; it may be that none was told yet. And whatever keeps all of them from
-    /// answering.
+    /// [`Error::NoTopic`]: of those name servers that answer some do not know it, and the others do not say; it may be that none was told yet. And
+    /// whatever keeps all of them from answering.
     pub async fn queues(&self, topic: &str) -> Result<Vec<Queue>, Error> {
         let topic: Arc<str> = topic.into();
-        let mut queues = BTreeSet::new();
+        let (mut queues, mut failure) = (BTreeSet::new(), None);
         for (address, answer) in self.routes(&topic).await? {
-            if answer.code == code::SUCCESS {
-                let route: Route = read(&address, &answer.body)?;
-                queues.extend(route.queues(&topic));
-            } else if answer.code != code::TOPIC_NOT_EXIST {
-                return Err(refused(&address, answer));
+            let route = match answer.code {
+                code::SUCCESS => read::<Route>(&address, &answer.body),
+                code::TOPIC_NOT_EXIST => Err(Error::NoTopic(topic.to_string())),
+                _ => Err(refused(&address, answer)),
+            };
+            match route {
+                Ok(route) => queues.extend(route.queues(&topic)),
+                Err(error) if error.is_topic_missing() => failure = Some(error),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
         let mut queues: Vec<_> = queues.into_iter().collect();
         // A name server may still have a broker's former address.
         queues.dedup_by(|later, earlier| later.is_same(earlier));
-        if queues.is_empty() { Err(Error::NoTopic(topic.to_string())) } else { Ok(queues) }
+        if queues.is_empty() {
+            return Err(failure.unwrap_or_else(|| Error::NoTopic(topic.to_string())));
+        }
+        Ok(queues)
     }
 
     /// Makes a topic of so many queues on one broker, which its name decides, unless a broker has it already; waits until the name servers know it.
+    /// All brokers must answer: one that does not may have it. Those older than 5.0 do not know the question, and take the new number of queues.
     ///
     /// # Errors
     /// Whatever keeps a name server or a broker from doing so; [`Error::NoTopic`]: it is not known in time.
@@ -115,7 +131,6 @@ impl RocketMq {
         let brokers = self.brokers().await?;
         let asked = brokers.iter().map(|broker| async {
             let request = Request::new(request::TOPIC, [("topic", topic.to_owned())]);
-            // One that does not know the question has the topic left as it is by the making, too.
             self.ask(&broker.address, &request).await.map(|answer| answer.code == code::SUCCESS)
         });
         if !future::try_join_all(asked).await?.contains(&true) {
@@ -148,25 +163,31 @@ impl RocketMq {
         Ok(())
     }
 
-    /// The offset that the next message of a queue will have, also where the last ones cannot be read yet.
+    /// The offset after the last message of a queue that can be read; some may be stored that cannot be read yet.
     ///
     /// # Errors
     /// Whatever keeps its broker from answering.
     pub async fn end(&self, queue: &Queue) -> Result<u64, Error> {
-        let fields = [
-            ("topic", queue.topic.to_string()),
-            ("queueId", queue.id.to_string()),
-            ("committed", "false".into()),
-        ];
+        let fields = [("topic", queue.topic.to_string()), ("queueId", queue.id.to_string())];
         let answer = self.must(&queue.address, &Request::new(request::END, fields)).await?;
         number(queue, &answer, "offset")
+    }
+
+    /// Sends one message, and answers its offset.
+    ///
+    /// # Errors
+    /// As [`RocketMq::send`], and [`Error::Refused`] where it is too large.
+    pub async fn append(&self, queue: &Queue, message: &Outgoing, within: Duration) -> Result<u64, Error> {
+        let (properties, body) = (message.properties(), message.body.clone());
+        let answer = self.send_one(queue, request::SEND, properties, body, Instant::now() + within).await?;
+        number(queue, &answer, "queueOffset")
     }
 
     /// Sends in order, in batches where that is possible, and answers which of them the broker will never take because they are too large.
     ///
     /// # Errors
-    /// Whatever keeps the broker from storing them all within this time; some may be stored. Also where it has stored them, but not as safely as it is
-    /// set to.
+    /// Whatever keeps the broker from storing them all within this time, and each batch within the response's time; some may be stored.
+    /// [`Error::is_stored`]: all are, but not as safely as the broker is set to.
     pub async fn send(
         &self,
         queue: &Queue,
@@ -174,7 +195,7 @@ impl RocketMq {
         within: Duration,
     ) -> Result<Vec<usize>, Error> {
         let deadline = Instant::now() + within;
-        let mut too_large = Vec::new();
+        let (mut too_large, mut less_safe) = (Vec::new(), None);
         let mut at = 0;
         while at < messages.len() {
             let mut size = 0;
@@ -190,19 +211,20 @@ impl RocketMq {
             };
             let sent = match message::batch(some).filter(|_| count > 1) {
                 Some(batch) => {
-                    self.send_one(queue, request::SEND_BATCH, String::new(), batch, deadline).await
+                    self.send_one(queue, request::SEND_BATCH, String::new(), batch, deadline).await.map(drop)
                 }
                 None => self.send_alone(queue, some, at, deadline, &mut too_large).await,
             };
-            match sent {
+            let sent = match sent {
                 Err(error) if count > 1 && refuses(&error) => {
-                    self.send_alone(queue, some, at, deadline, &mut too_large).await?;
+                    self.send_alone(queue, some, at, deadline, &mut too_large).await
                 }
-                sent => sent?,
-            }
+                sent => sent,
+            };
+            stored(sent, &mut less_safe)?;
             at += count;
         }
-        Ok(too_large)
+        less_safe.map_or(Ok(too_large), Err)
     }
 
     async fn send_alone(
@@ -213,6 +235,7 @@ impl RocketMq {
         deadline: Instant,
         too_large: &mut Vec<usize>,
     ) -> Result<(), Error> {
+        let mut less_safe = None;
         for (number, message) in messages.iter().enumerate() {
             if message.body.len() > MESSAGE_BYTES_MAX {
                 too_large.push(first + number);
@@ -221,10 +244,10 @@ impl RocketMq {
             let (properties, body) = (message.properties(), message.body.clone());
             match self.send_one(queue, request::SEND, properties, body, deadline).await {
                 Err(Error::Refused { code: code::MESSAGE_ILLEGAL, .. }) => too_large.push(first + number),
-                sent => sent?,
+                sent => stored(sent.map(drop), &mut less_safe)?,
             }
         }
-        Ok(())
+        less_safe.map_or(Ok(()), Err)
     }
 
     async fn send_one(
@@ -234,7 +257,7 @@ impl RocketMq {
         properties: String,
         body: Bytes,
         deadline: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Answer, Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let fields = [
             ("a", PRODUCERS.to_owned()),
@@ -252,11 +275,11 @@ impl RocketMq {
             ("m", (code == request::SEND_BATCH).to_string()),
         ];
         let request = Request { body, ..Request::new(code, fields) };
-        let within = deadline.saturating_duration_since(Instant::now());
-        self.inner.servers.must(&queue.address, &request, within).await.map(drop)
+        let within = deadline.saturating_duration_since(Instant::now()).min(self.inner.response_timeout);
+        self.inner.servers.must(&queue.address, &request, within).await
     }
 
-    /// Reads from `offset` on; waits for up to `wait` where nothing is there.
+    /// Reads from `offset` on; waits for `wait`, or up to 5 s longer, where nothing is there.
     ///
     /// # Errors
     /// [`Error::Moved`]: nothing is there, nor will be. And whatever keeps the broker from answering.
@@ -275,17 +298,17 @@ impl RocketMq {
             ("expressionType", "TAG".into()),
         ];
         let request = Request::new(request::PULL, fields);
-        let within = wait + self.inner.response_timeout;
+        let within = wait + HOLD_LOOK + self.inner.response_timeout;
         let answer = self.inner.servers.ask(&queue.address, &request, within).await?;
         match answer.code {
             code::SUCCESS => {
                 let next = number(queue, &answer, "nextBeginOffset")?;
-                let bodies =
+                let messages =
                     message::stored(answer.body).map_err(|why| malformed(&queue.address, why.into()))?;
-                Ok(Pulled { bodies, next })
+                Ok(Pulled { messages, next })
             }
             code::PULL_NOT_FOUND | code::PULL_RETRY_IMMEDIATELY => {
-                Ok(Pulled { bodies: Vec::new(), next: number(queue, &answer, "nextBeginOffset")? })
+                Ok(Pulled { messages: Vec::new(), next: number(queue, &answer, "nextBeginOffset")? })
             }
             code::PULL_OFFSET_MOVED => Err(Error::Moved { next: number(queue, &answer, "nextBeginOffset")? }),
             _ => Err(refused(&queue.address, answer)),
@@ -294,33 +317,49 @@ impl RocketMq {
 
     /// The brokers that can be written to, by their names.
     async fn brokers(&self) -> Result<Vec<Broker>, Error> {
-        let mut brokers = BTreeSet::new();
+        let (mut brokers, mut failure) = (BTreeSet::new(), Error::NoBroker);
         for (address, answer) in self.ask_names(&Request::new(request::BROKERS, [])).await? {
-            let cluster: Cluster = read(&address, &answer.body)?;
-            brokers.extend(cluster.brokers());
+            let cluster = match answer.code {
+                code::SUCCESS => read::<Cluster>(&address, &answer.body),
+                _ => Err(refused(&address, answer)),
+            };
+            match cluster {
+                Ok(cluster) => brokers.extend(cluster.brokers()),
+                Err(error) => failure = error,
+            }
         }
         let mut brokers: Vec<_> = brokers.into_iter().collect();
         brokers.dedup_by(|later, earlier| later.name == earlier.name);
-        if brokers.is_empty() { Err(Error::NoBroker) } else { Ok(brokers) }
+        if brokers.is_empty() { Err(failure) } else { Ok(brokers) }
     }
 
     async fn routes(&self, topic: &Arc<str>) -> Result<Vec<(Arc<str>, Answer)>, Error> {
         self.ask_names(&Request::new(request::ROUTE, [("topic", topic.to_string())])).await
     }
 
-    /// Asks all name servers at once: each knows only what brokers have told it. Answers what those say that answer.
+    /// Asks all name servers at once: each knows only what brokers have told it. Answers what those say that answer; one that hangs is not waited for.
     ///
     /// # Errors
     /// Why the last one does not, where none does.
     async fn ask_names(&self, request: &Request) -> Result<Vec<(Arc<str>, Answer)>, Error> {
-        let asked =
-            self.inner.names.iter().map(|name| async move { (name.clone(), self.ask(name, request).await) });
+        let mut asked: FuturesUnordered<_> = self
+            .inner
+            .names
+            .iter()
+            .map(|name| async move { (name.clone(), self.ask(name, request).await) })
+            .collect();
         let (mut answers, mut failure) = (Vec::new(), Error::NoBroker);
-        for (name, answer) in future::join_all(asked).await {
+        while answers.is_empty()
+            && let Some((name, answer)) = asked.next().await
+        {
             match answer {
                 Ok(answer) => answers.push((name, answer)),
                 Err(error) => failure = error,
             }
+        }
+        let deadline = Instant::now() + OTHER_NAMES;
+        while let Ok(Some((name, answer))) = time::timeout_at(deadline, asked.next()).await {
+            answers.extend(answer.ok().map(|answer| (name, answer)));
         }
         if answers.is_empty() { Err(failure) } else { Ok(answers) }
     }
@@ -331,6 +370,17 @@ impl RocketMq {
 
     async fn must(&self, address: &Arc<str>, request: &Request) -> Result<Answer, Error> {
         self.inner.servers.must(address, request, self.inner.response_timeout).await
+    }
+}
+
+/// Goes on after what is stored, however safely, and remembers that it is not as safe as it should be.
+fn stored(sent: Result<(), Error>, less_safe: &mut Option<Error>) -> Result<(), Error> {
+    match sent {
+        Err(error) if error.is_stored() => {
+            *less_safe = Some(error);
+            Ok(())
+        }
+        sent => sent,
     }
 }
 

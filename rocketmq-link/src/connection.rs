@@ -4,9 +4,9 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -34,11 +34,15 @@ const UNWRITTEN_MAX: usize = 64;
 
 type Waiting = Mutex<HashMap<i32, oneshot::Sender<Answer>>>;
 
-/// A connection to one server. It is of no use any more after it was lost, or after one answer did not come in time.
+/// A connection to one server. It is of no use any more after it was lost, or after a whole patience without anything to read, while somebody
+/// waited: its path may be dead without anybody saying so.
 pub(crate) struct Connection {
     address: Arc<str>,
+    patience: Duration,
     unwritten: mpsc::Sender<Bytes>,
     waiting: Arc<Waiting>,
+    /// How often something was read.
+    read: Arc<AtomicU64>,
     last: AtomicI32,
     end: CancellationToken,
 }
@@ -46,7 +50,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::NoAnswer`].
-    pub(crate) async fn open(address: Arc<str>, within: Duration) -> Result<Self, Error> {
+    pub(crate) async fn open(address: Arc<str>, within: Duration, patience: Duration) -> Result<Self, Error> {
         let connecting = async {
             let stream = TcpStream::connect(&*address).await?;
             stream.set_nodelay(true)?;
@@ -60,9 +64,17 @@ impl Connection {
             Err(_) => return Err(Error::NoAnswer { address: address.to_string(), within }),
         };
         let (unwritten, requests) = mpsc::channel(UNWRITTEN_MAX);
-        let (waiting, end) = (Arc::default(), CancellationToken::new());
-        tokio::spawn(carry(stream, requests, Arc::clone(&waiting), end.clone()));
-        Ok(Self { address, unwritten, waiting, last: AtomicI32::new(0), end })
+        let connection = Self {
+            address,
+            patience,
+            unwritten,
+            waiting: Arc::default(),
+            read: Arc::default(),
+            last: AtomicI32::new(0),
+            end: CancellationToken::new(),
+        };
+        tokio::spawn(connection.carry(stream, requests));
+        Ok(connection)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -81,8 +93,9 @@ impl Connection {
             .map_err(|error| Error::Malformed { address: address(), why: error.to_string() })?;
         let (answer, answered) = oneshot::channel();
         let lost = || Error::Unreachable { address: address(), why: "the connection was lost".into() };
-        // Whoever stops waiting leaves nothing behind.
-        let _forget = Forget { waiting: &self.waiting, opaque };
+        // However the waiting ends.
+        let mut wait =
+            Wait { connection: self, opaque, began: Instant::now(), read: self.read.load(Ordering::Relaxed) };
         self.waiting.lock().insert(opaque, answer);
         let asking = async {
             self.unwritten.send(bytes).await.map_err(|_| lost())?;
@@ -91,12 +104,58 @@ impl Connection {
                 () = self.end.cancelled() => Err(lost()),
             }
         };
-        match time::timeout(within, asking).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // Its path may be dead without anybody saying so.
-                self.end.cancel();
-                Err(Error::NoAnswer { address: address(), within })
+        let answer = time::timeout(within, asking).await;
+        if answer.is_ok() {
+            wait.is_over();
+        }
+        answer.unwrap_or_else(|_| Err(Error::NoAnswer { address: address(), within }))
+    }
+
+    /// Writes and reads until one of both ends, or nobody needs it any more.
+    fn carry(
+        &self,
+        stream: TcpStream,
+        mut requests: mpsc::Receiver<Bytes>,
+    ) -> impl Future<Output = ()> + use<> {
+        let (address, waiting, seen, end) =
+            (self.address.clone(), self.waiting.clone(), self.read.clone(), self.end.clone());
+        async move {
+            let _end = end.clone().drop_guard();
+            let codec = LengthDelimitedCodec::builder().max_frame_length(FRAME_MAX).new_codec();
+            let (reading, writing) = stream.into_split();
+            let (mut reading, mut writing) =
+                (FramedRead::new(reading, codec.clone()), FramedWrite::new(writing, codec));
+            let write = async {
+                while let Some(first) = requests.recv().await {
+                    writing.feed(first).await?;
+                    while let Ok(next) = requests.try_recv() {
+                        writing.feed(next).await?;
+                    }
+                    SinkExt::<Bytes>::flush(&mut writing).await?;
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            let read = async {
+                while let Some(bytes) = reading.next().await {
+                    let bytes = bytes.map_err(|error| error.to_string())?;
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    if let Some(answer) = Answer::decode(bytes.freeze())?
+                        && let Some(waiting) = waiting.lock().remove(&answer.opaque)
+                    {
+                        // Whoever asked may have stopped waiting.
+                        let _ = waiting.send(answer);
+                    }
+                }
+                Err::<(), _>("the server has closed it".to_owned())
+            };
+            tokio::select! {
+                written = write => if let Err(error) = written {
+                    tracing::debug!(address = &*address, %error, "a connection is lost");
+                },
+                read = read => if let Err(error) = read {
+                    tracing::debug!(address = &*address, error, "a connection is lost");
+                },
+                () = end.cancelled() => {}
             }
         }
     }
@@ -108,53 +167,29 @@ impl Drop for Connection {
     }
 }
 
-struct Forget<'a> {
-    waiting: &'a Waiting,
+/// Somebody who waits for an answer.
+struct Wait<'a> {
+    connection: &'a Connection,
     opaque: i32,
+    began: Instant,
+    read: u64,
 }
 
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.waiting.lock().remove(&self.opaque);
+impl Wait<'_> {
+    /// There is an answer, or there will be none.
+    fn is_over(&mut self) {
+        self.read = u64::MAX;
     }
 }
 
-/// Writes and reads until one of both ends, or nobody needs it any more.
-async fn carry(
-    stream: TcpStream,
-    mut requests: mpsc::Receiver<Bytes>,
-    waiting: Arc<Waiting>,
-    end: CancellationToken,
-) {
-    let _end = end.clone().drop_guard();
-    let codec = LengthDelimitedCodec::builder().max_frame_length(FRAME_MAX).new_codec();
-    let (reading, writing) = stream.into_split();
-    let (mut reading, mut writing) =
-        (FramedRead::new(reading, codec.clone()), FramedWrite::new(writing, codec));
-    let write = async {
-        while let Some(first) = requests.recv().await {
-            writing.feed(first).await?;
-            while let Ok(next) = requests.try_recv() {
-                writing.feed(next).await?;
-            }
-            SinkExt::<Bytes>::flush(&mut writing).await?;
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let connection = self.connection;
+        connection.waiting.lock().remove(&self.opaque);
+        let has_read_nothing = connection.read.load(Ordering::Relaxed) == self.read;
+        if has_read_nothing && self.began.elapsed() >= connection.patience {
+            tracing::debug!(address = &*connection.address, "a connection is given up: nothing was answered");
+            connection.end.cancel();
         }
-        Ok::<_, std::io::Error>(())
-    };
-    let read = async {
-        while let Some(Ok(bytes)) = reading.next().await {
-            let Ok(answer) = Answer::decode(bytes.freeze()) else { return };
-            if let Some(answer) = answer
-                && let Some(waiting) = waiting.lock().remove(&answer.opaque)
-            {
-                // Whoever asked may have stopped waiting.
-                let _ = waiting.send(answer);
-            }
-        }
-    };
-    tokio::select! {
-        _ = write => {}
-        () = read => {}
-        () = end.cancelled() => {}
     }
 }

@@ -45,7 +45,7 @@ pub enum Error {
     /// Those name servers that answer know no broker.
     #[error("the name servers know no broker")]
     NoBroker,
-    /// What was to be read is not there: the queue was made anew, or its broker has lost its end.
+    /// What was to be read is not there: the queue was made anew, its broker has lost its end, or what was there is older than it keeps things.
     #[error("the queue has nothing at that offset; it goes on at {next}")]
     Moved {
         /// Where the broker would go on.
@@ -57,6 +57,17 @@ impl Error {
     /// Whether the broker only has too much to do just now.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Refused { code: code::SYSTEM_BUSY, .. })
+    }
+
+    /// Whether the broker has stored what was sent, only not as safely as it is set to.
+    pub fn is_stored(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: code::FLUSH_DISK_TIMEOUT | code::SLAVE_NOT_AVAILABLE | code::FLUSH_SLAVE_TIMEOUT,
+                ..
+            }
+        )
     }
 
     /// Whether the broker that was asked has no such topic.
@@ -71,6 +82,9 @@ pub(crate) mod code {
     /// Also: a batch that is too large.
     pub(crate) const SYSTEM_ERROR: i32 = 1;
     pub(crate) const SYSTEM_BUSY: i32 = 2;
+    pub(crate) const FLUSH_DISK_TIMEOUT: i32 = 10;
+    pub(crate) const SLAVE_NOT_AVAILABLE: i32 = 11;
+    pub(crate) const FLUSH_SLAVE_TIMEOUT: i32 = 12;
     /// Too large a message.
     pub(crate) const MESSAGE_ILLEGAL: i32 = 13;
     pub(crate) const TOPIC_NOT_EXIST: i32 = 17;

@@ -14,7 +14,7 @@ const STORED_IPV6: i32 = 1 << 5;
 /// A message to be sent.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    /// By which it can be found, and which readers get as its keys; empty: none. A space stands between several.
+    /// By which it can be found, and which readers get as its keys; empty: none. A space stands between several; it holds no control characters.
     pub key: String,
     /// Any bytes.
     pub body: Bytes,
@@ -48,27 +48,30 @@ pub(crate) fn batch(messages: &[Outgoing]) -> Option<Bytes> {
     Some(bytes.freeze())
 }
 
-/// The bodies of stored messages, one after the other, without a copy; those that are compressed, which none of ours is, are left out.
+/// The offsets and bodies of stored messages, one after the other, without a copy; those that are compressed, which none of ours is, are left out.
 ///
 /// # Errors
 /// What is wrong with them.
-pub(crate) fn stored(mut bytes: Bytes) -> Result<Vec<Bytes>, &'static str> {
-    let mut bodies = Vec::new();
+pub(crate) fn stored(mut bytes: Bytes) -> Result<Vec<(u64, Bytes)>, &'static str> {
+    let mut messages = Vec::new();
     while bytes.has_remaining() {
         let size = bytes.clone().try_get_u32().map_err(|_| "a message without its size")? as usize;
         if size < 4 || size > bytes.len() {
             return Err("a message that is longer than the answer");
         }
-        if let Some(body) = body(bytes.split_to(size)).map_err(|_| "a message that is too short")? {
-            bodies.push(body);
+        if let Some(message) = read(bytes.split_to(size)).map_err(|_| "a message that is too short")? {
+            messages.push(message);
         }
     }
-    Ok(bodies)
+    Ok(messages)
 }
 
-fn body(mut message: Bytes) -> Result<Option<Bytes>, bytes::TryGetError> {
-    // Its size, magic number, checksum, queue, flag, offsets in the queue and in the log.
-    skip(&mut message, 5 * 4 + 2 * 8)?;
+fn read(mut message: Bytes) -> Result<Option<(u64, Bytes)>, bytes::TryGetError> {
+    // Its size, magic number, checksum, queue and flag.
+    skip(&mut message, 5 * 4)?;
+    let offset = message.try_get_u64()?;
+    // Where it is in the log.
+    skip(&mut message, 8)?;
     let flags = message.try_get_i32()?;
     // When and where it was made, when and where it was stored; the port takes four bytes.
     let address = |bit| 4 + if flags & bit == 0 { 4 } else { 16 };
@@ -81,7 +84,7 @@ fn body(mut message: Bytes) -> Result<Option<Bytes>, bytes::TryGetError> {
         return Err(bytes::TryGetError { requested: length, available: message.len() });
     }
     message.truncate(length);
-    Ok((flags & COMPRESSED == 0).then_some(message))
+    Ok((flags & COMPRESSED == 0).then_some((offset, message)))
 }
 
 fn skip(bytes: &mut Bytes, count: usize) -> Result<(), bytes::TryGetError> {
@@ -99,7 +102,9 @@ mod tests {
     /// As a broker of version 5.5 stores it.
     fn as_stored(body: &[u8], flags: i32) -> Bytes {
         let mut bytes = BytesMut::new();
-        bytes.put_bytes(7, 5 * 4 + 2 * 8);
+        bytes.put_bytes(7, 5 * 4);
+        bytes.put_u64(9);
+        bytes.put_bytes(7, 8);
         bytes.put_i32(flags);
         bytes.put_bytes(7, 8 + if flags & BORN_IPV6 == 0 { 8 } else { 20 });
         bytes.put_bytes(7, 8 + if flags & STORED_IPV6 == 0 { 8 } else { 20 });
@@ -120,7 +125,7 @@ mod tests {
         {
             bytes.extend_from_slice(&as_stored(body.as_bytes(), flags));
         }
-        assert_eq!(stored(bytes.freeze()), Ok(vec!["one".into(), "".into(), "two".into()]));
+        assert_eq!(stored(bytes.freeze()), Ok(vec![(9, "one".into()), (9, "".into()), (9, "two".into())]));
     }
 
     #[test]

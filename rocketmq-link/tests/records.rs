@@ -20,7 +20,7 @@ async fn pull(client: &RocketMq, queue: &Queue, mut next: u64, count: usize) -> 
     let mut found = Vec::new();
     while found.len() < count {
         let pulled = client.pull(queue, next, WITHIN).await.expect("a broker");
-        found.extend(pulled.bodies.iter().map(|body| (body.len(), body[0])));
+        found.extend(pulled.messages.iter().map(|(_, body)| (body.len(), body[0])));
         next = pulled.next;
     }
     found
@@ -51,5 +51,8 @@ async fn what_is_sent_is_pulled_in_order_and_what_is_too_large_is_named() {
     let beyond = client.pull(queue, 70, Duration::from_millis(100)).await;
     assert!(matches!(beyond, Err(Error::Moved { next: 7 | 0 })), "{beyond:?}");
     let empty = client.pull(&queues[0], 0, Duration::from_millis(100)).await.expect("a broker");
-    assert_eq!((empty.bodies.len(), empty.next), (0, 0));
+    assert_eq!((empty.messages.len(), empty.next), (0, 0));
+    assert_eq!(client.append(&queues[0], &outgoing(3, 1), WITHIN).await, Ok(0));
+    assert_eq!(client.append(&queues[0], &outgoing(3, 2), WITHIN).await, Ok(1));
+    assert_eq!(pull(&client, &queues[0], 1, 1).await, [(3, 2)]);
 }

@@ -96,13 +96,13 @@ pub enum SettingsError {
     },
     /// A bound of what back ends send is out of its range.
     #[error("stat.conversation.{0}")]
-    Conversation(#[from] conversation::LimitError),
+    Conversation(conversation::LimitError),
     /// Webhooks cannot be told like this.
     #[error("stat.webhooks.{0}")]
-    Webhooks(#[from] WebhookSettingsError),
+    Webhooks(WebhookSettingsError),
     /// Messages cannot be exported like this.
     #[error("stat.export.{0}")]
-    Export(#[from] ExportSettingsError),
+    Export(ExportSettingsError),
     /// A number is out of its range.
     #[error("stat.{key}: expected {expected}, got {got}")]
     Range {
@@ -139,9 +139,9 @@ impl Settings {
                 return Err(SettingsError::Range { key, expected, got });
             }
         }
-        conversation.check()?;
-        self.webhooks.check()?;
-        self.export.check()?;
+        conversation.check().map_err(SettingsError::Conversation)?;
+        self.webhooks.check().map_err(SettingsError::Webhooks)?;
+        self.export.check().map_err(SettingsError::Export)?;
         if limits.request_timeout_ms <= conversation.send_timeout_ms {
             return Err(SettingsError::TooSmall {
                 key: "limits.request_timeout_ms",

@@ -30,6 +30,9 @@ use subscriber::Subscriber;
 /// What stands before a hint: a broker takes no message that is empty.
 const BEFORE: u8 = b'h';
 
+/// What stands in a message that says only where a subscription begins.
+const BEGINNING: &[u8] = b"b";
+
 /// A hint as a message's body.
 fn wrapped(hint: &Bytes) -> Bytes {
     let mut body = BytesMut::with_capacity(1 + hint.len());

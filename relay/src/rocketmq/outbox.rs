@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use rocketmq_link::{Error, Outgoing, Queue, RocketMq};
 use tokio::{
@@ -29,12 +30,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 /// How often it is asked for all nodes where their queues are: name servers that have just started may have led to a second queue.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// For how many at once.
+const LOOK_AT_ONCE: usize = 16;
+
 /// Takes hints, and publishes them by itself. What becomes of them is only counted.
 pub(super) struct Outbox {
     client: RocketMq,
     prefix: String,
     publish_timeout: Duration,
-    response_timeout: Duration,
     room: Arc<Semaphore>,
     lanes: Arc<Lanes>,
     _looking: DropGuard,
@@ -71,7 +74,6 @@ impl Outbox {
             client,
             prefix: options.topic_prefix.clone(),
             publish_timeout: options.publish_timeout,
-            response_timeout: options.response_timeout,
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
             lanes,
             _looking: end.drop_guard(),
@@ -131,7 +133,6 @@ impl Outbox {
             client: self.client.clone(),
             target: target.clone(),
             topic: topic.clone(),
-            response_timeout: self.response_timeout,
             queue: Arc::clone(&queue),
             is_stale: false,
             ask_at: Instant::now(),
@@ -151,13 +152,14 @@ async fn look(client: RocketMq, lanes: Arc<Lanes>) {
         time::sleep(LOOK).await;
         let known: Vec<_> =
             lanes.lock().values().filter(|lane| lane.queue.lock().is_some()).cloned().collect();
-        for Entry { topic, queue, .. } in known {
+        let asked = known.into_iter().map(async |Entry { topic, queue, .. }| {
             if let Ok(queues) = client.queues(&topic).await
                 && let Some(now) = queues.into_iter().next()
             {
                 *queue.lock() = Some(now);
             }
-        }
+        });
+        stream::iter(asked).for_each_concurrent(LOOK_AT_ONCE, |asked| asked).await;
     }
 }
 
@@ -173,7 +175,6 @@ struct Lane {
     client: RocketMq,
     target: Arc<str>,
     topic: Arc<str>,
-    response_timeout: Duration,
     /// Where the node's queue is, as far as is known.
     queue: Arc<Mutex<Option<Queue>>>,
     /// Whether the queue may be elsewhere by now.
@@ -215,7 +216,7 @@ impl Lane {
             hints.retain(|hint| hint.until > now);
             lose(&self.target, before - hints.len());
             let Some(last) = hints.last() else { return };
-            match self.attempt(&hints, self.response_timeout.min(last.until - now)).await {
+            match self.attempt(&hints, last.until - now).await {
                 Ok(too_large) => {
                     if too_large > 0 {
                         tracing::warn!(
@@ -256,7 +257,11 @@ impl Lane {
         let queue = self.queue().await?;
         let outgoing: Vec<_> =
             hints.iter().map(|hint| Outgoing { key: String::new(), body: hint.body.clone() }).collect();
-        Ok(self.client.send(&queue, &outgoing, within).await?.len())
+        match self.client.send(&queue, &outgoing, within).await {
+            // Safe enough for a hint.
+            Err(error) if error.is_stored() => Ok(0),
+            sent => Ok(sent?.len()),
+        }
     }
 
     /// Where the node's queue is. What is known counts until something else is: a name server that has just started knows no topic.

@@ -5,16 +5,20 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use rocketmq_link::{Error, Queue, RocketMq};
-use tokio::{sync::Notify, time};
+use rocketmq_link::{Error, Outgoing, Queue, RocketMq};
+use tokio::{
+    sync::Notify,
+    time::{self, Instant},
+};
 
 use crate::{RelayError, inbox::Inbox};
 
-use super::{RocketMqOptions, unwrapped};
+use super::{BEGINNING, RocketMqOptions, unwrapped};
 
 /// Between two looks whether the broker still answers: one that is frozen, or cut off, closes no connection.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -31,14 +35,16 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Subscriber {
     client: RocketMq,
     queue: Mutex<Queue>,
-    /// The offset of the next hint.
+    /// What is before that is not for this subscription.
+    begins: u64,
+    /// The offset of the next message.
     next: AtomicU64,
     /// The pull that is under way is of no use.
     anew: Notify,
 }
 
 impl Subscriber {
-    /// Makes the topic where it is missing, and reads it from its end. Takes at most some 10 s, or four times the response's time.
+    /// Makes the topic where it is missing, and reads it from its end. Takes at most 10 s, or the response's time if that is longer.
     ///
     /// # Errors
     /// [`RelayError::Unavailable`].
@@ -50,18 +56,23 @@ impl Subscriber {
         // A broker that has just started may not be known yet.
         let deadline = Instant::now() + options.response_timeout.max(OPEN_TIMEOUT);
         let mut pause = PAUSE.0;
-        let (queue, end) = loop {
-            match begin(&client, &topic).await {
-                Ok(begun) => break begun,
-                Err(error) if Instant::now() + pause > deadline => {
-                    return Err(RelayError::Unavailable(error.to_string()));
+        let mut why = RelayError::Unavailable(format!("rocketmq does not answer about the topic {topic}"));
+        let (queue, end, begins) = loop {
+            match time::timeout_at(deadline, begin(&client, &topic, options.response_timeout)).await {
+                Ok(Ok(begun)) => break begun,
+                Ok(Err(error)) => {
+                    tracing::debug!(topic, %error, "it is not subscribed yet");
+                    why = RelayError::Unavailable(error.to_string());
                 }
-                Err(error) => tracing::debug!(topic, %error, "it is not subscribed yet"),
+                Err(_) => return Err(why),
+            }
+            if Instant::now() + pause > deadline {
+                return Err(why);
             }
             time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         };
-        Ok(Self { client, queue: Mutex::new(queue), next: AtomicU64::new(end), anew: Notify::new() })
+        Ok(Self { client, queue: Mutex::new(queue), begins, next: AtomicU64::new(end), anew: Notify::new() })
     }
 
     /// Receives until the receiver is gone, another subscription has replaced this one, or the queue has become another one.
@@ -88,11 +99,17 @@ impl Subscriber {
             match pulled {
                 Ok(pulled) => {
                     self.next.store(pulled.next, Ordering::Relaxed);
-                    for bytes in pulled.bodies.into_iter().filter_map(unwrapped) {
-                        inbox.take(bytes);
+                    for (offset, body) in pulled.messages {
+                        if offset >= self.begins
+                            && let Some(hint) = unwrapped(body)
+                        {
+                            inbox.take(hint);
+                        }
                     }
                     pause = PAUSE.0;
-                    continue;
+                    if pulled.next != next {
+                        continue;
+                    }
                 }
                 Err(error @ Error::Moved { .. }) => return error.to_string(),
                 Err(error) => tracing::debug!(topic = &*queue.topic, %error, "nothing is pulled"),
@@ -108,7 +125,7 @@ impl Subscriber {
 
     /// Looks after the broker until it cannot go on, and says why.
     async fn watch(&self, inbox: &Inbox) -> String {
-        let mut beats = time::interval_at(time::Instant::now() + HEARTBEAT, HEARTBEAT);
+        let mut beats = time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let (mut beat, mut stood_at, mut is_lost) = (0_u32, None, false);
         loop {
@@ -151,8 +168,9 @@ impl Subscriber {
     }
 }
 
-/// Where the topic's queue is, and its end.
-async fn begin(client: &RocketMq, topic: &str) -> Result<(Queue, u64), Error> {
+/// Where the topic's queue is, its end as it can be read, and where the subscription begins: there may be messages between, which were stored before
+/// and cannot be read yet.
+async fn begin(client: &RocketMq, topic: &str, within: Duration) -> Result<(Queue, u64, u64), Error> {
     let queues = match client.queues(topic).await {
         Err(Error::NoTopic(_)) => {
             client.make(topic, 1).await?;
@@ -163,5 +181,11 @@ async fn begin(client: &RocketMq, topic: &str) -> Result<(Queue, u64), Error> {
     };
     let queue = queues.into_iter().next().ok_or(Error::NoBroker)?;
     let end = client.end(&queue).await?;
-    Ok((queue, end))
+    let beginning = Outgoing { key: String::new(), body: Bytes::from_static(BEGINNING) };
+    match client.append(&queue, &beginning, within).await {
+        Ok(offset) => Ok((queue, end, offset + 1)),
+        // It is not said where.
+        Err(error) if error.is_stored() => Ok((queue, end, end)),
+        Err(error) => Err(error),
+    }
 }

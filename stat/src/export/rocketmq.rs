@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use relay::RocketMqOptions;
 use rocketmq_link::{Error, Outgoing, Queue, RocketMq};
-use tokio::{sync::OnceCell, time};
+use tokio::time;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{ExportSettings, Record, topic::Topic};
@@ -19,9 +20,9 @@ pub(super) struct RocketMqTopic {
     queues: u32,
     timeout: Duration,
     client: RocketMq,
-    /// By broker and number. Kept for as long as this process lives: while a broker is away its queues are not named, and a conversation must not
-    /// go to another one meanwhile.
-    found: OnceCell<Vec<Queue>>,
+    /// By broker and number. Kept until a broker says that it has no such topic: while one is away its queues are not named, and a conversation must
+    /// not go to another one meanwhile.
+    found: Mutex<Option<Arc<[Queue]>>>,
 }
 
 impl RocketMqTopic {
@@ -32,11 +33,22 @@ impl RocketMqTopic {
             queues: settings.partitions,
             timeout: Duration::from_millis(settings.timeout_ms),
             client: RocketMq::new(options.client()),
-            found: OnceCell::new(),
+            found: Mutex::default(),
         }
     }
 
     /// The topic's queues; makes it where no broker that is there has it.
+    async fn queues(&self) -> Result<Arc<[Queue]>, Error> {
+        let found = self.found.lock().clone();
+        match found {
+            Some(found) => Ok(found),
+            None => {
+                let queues: Arc<[Queue]> = self.find().await?.into();
+                Ok(self.found.lock().insert(queues).clone())
+            }
+        }
+    }
+
     async fn find(&self) -> Result<Vec<Queue>, Error> {
         if let Err(Error::NoTopic(_)) = self.client.queues(&self.topic).await {
             self.client.make(&self.topic, self.queues).await?;
@@ -91,7 +103,7 @@ impl Topic for RocketMqTopic {
 
     async fn publish(&self, records: &[Record]) -> Result<usize, String> {
         let all = async {
-            let queues = self.found.get_or_try_init(|| self.find()).await?;
+            let queues = self.queues().await?;
             let mut shares = vec![Vec::new(); queues.len()];
             for record in records {
                 let share = xxh64(record.key.as_bytes(), 0) % queues.len() as u64;
@@ -102,8 +114,10 @@ impl Topic for RocketMqTopic {
                 .zip(&shares)
                 .filter(|(_, share)| !share.is_empty())
                 .map(|(queue, share)| self.send(queue, share, self.timeout));
-            // Also where one has failed: nothing of this call may come after what the next one sends.
             let sent = futures_util::future::join_all(sent).await;
+            if sent.iter().any(|sent| sent.as_ref().is_err_and(Error::is_topic_missing)) {
+                *self.found.lock() = None;
+            }
             sent.into_iter().try_fold(0, |refused, sent| Ok(refused + sent?))
         };
         let sent: Result<Result<usize, Error>, _> = time::timeout(self.timeout, all).await;
