@@ -44,7 +44,6 @@ mod port_holder;
 mod problem;
 mod readiness;
 mod relays;
-mod secret;
 mod servers;
 mod settings;
 mod shutdown;
@@ -64,7 +63,7 @@ pub use patience::{Passing, backoff, persist};
 pub use plan::{Plan, RoleSettings};
 pub use problem::Problem;
 pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
-pub use secret::Secret;
+pub use setting::Secret;
 pub use settings::{
     AdminSettings, BeforeSendSettings, ClusterSettings, InstanceSettings, JwtSettings, KafkaAcks,
     KafkaSecurity, KafkaSettings, LogFormat, LogSettings, NodeSettings, OnFailure, OnZooKeeperLoss,

@@ -3,9 +3,7 @@
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
-
-use super::servers::Fault;
-use crate::Secret;
+use setting::{Fault, Secret};
 
 /// `[webhooks]` of `cluster.toml`: what concerns spear and stat.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-
-use crate::Secret;
+use setting::{Fault, Secret};
 
 /// `[jwt]`: whose tokens are accepted.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -28,7 +27,7 @@ pub struct JwtSettings {
 
 impl JwtSettings {
     /// The key that has a value out of its range, and what was expected.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+    pub(super) fn check(&self) -> Result<(), Fault> {
         const LEEWAY_MOST_MS: u32 = 300_000;
         if self.leeway_ms > LEEWAY_MOST_MS {
             return Err(("leeway_ms", format!("expected 0 to {LEEWAY_MOST_MS}, got {}", self.leeway_ms)));

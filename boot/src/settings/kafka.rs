@@ -1,9 +1,7 @@
 //! The table of Kafka.
 
 use serde::Deserialize;
-
-use super::servers::{Fault, addresses, between, both_or_neither};
-use crate::Secret;
+use setting::{Fault, Secret, addresses, between, both_or_neither};
 
 /// The longest id of a node is 64 characters, of which each may take three in a topic's name; Kafka takes 249.
 const PREFIX_MAX: usize = 50;
@@ -69,7 +67,7 @@ pub enum KafkaSecurity {
 impl KafkaSettings {
     /// The first fault, where there is one.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        addresses(&self.servers)?;
+        addresses("servers", &self.servers)?;
         let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let prefix = &self.topic_prefix;
         if !(1..=PREFIX_MAX).contains(&prefix.len()) || !prefix.chars().all(legal) {

@@ -1,8 +1,7 @@
 //! The table of RocketMQ.
 
 use serde::Deserialize;
-
-use super::servers::{Fault, addresses, between};
+use setting::{Fault, addresses, between};
 
 /// RocketMQ takes 127 characters, and a node's id follows: one of 64 plain ones fits.
 const PREFIX_MAX: usize = 50;
@@ -24,7 +23,7 @@ pub struct RocketMqSettings {
 impl RocketMqSettings {
     /// The first fault, where there is one.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        addresses(&self.name_servers).map_err(|(_, problem)| ("name_servers", problem))?;
+        addresses("name_servers", &self.name_servers)?;
         // Beyond these RocketMQ takes % and | only, which have a meaning there.
         let legal = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
         let prefix = &self.topic_prefix;

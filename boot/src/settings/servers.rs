@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-
-use crate::Secret;
+use setting::{Fault, Secret, addresses, between, both_or_neither};
 
 /// `[zookeeper]`: where it is, and who we are there.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -92,13 +91,10 @@ pub enum RedisMode {
     Cluster,
 }
 
-/// A key below its table, and what is wrong with it.
-pub(super) type Fault = (&'static str, String);
-
 impl ZooKeeperSettings {
     /// The first fault, where there is one.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        addresses(&self.servers)?;
+        addresses("servers", &self.servers)?;
         if !self.chroot.is_empty() && !is_path(&self.chroot) {
             return Err((
                 "chroot",
@@ -122,7 +118,7 @@ impl ZooKeeperSettings {
 impl RedisSettings {
     /// The first fault, where there is one. `variable` is what the environment calls the table.
     pub(super) fn check(&self, variable: &str) -> Result<(), Fault> {
-        addresses(&self.servers)?;
+        addresses("servers", &self.servers)?;
         if self.mode == RedisMode::Sentinel && self.primary_name.is_empty() {
             return Err((
                 "primary_name",
@@ -201,31 +197,6 @@ fn one_password(
         return Err((key, problem));
     }
     Ok(())
-}
-
-pub(super) fn both_or_neither(table: &str) -> String {
-    format!(
-        "expected user and password both, or neither: set it in the environment, PHALANX__{table}__PASSWORD"
-    )
-}
-
-pub(super) fn between(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), Fault> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err((key, format!("expected {least} to {most}, got {value}")))
-}
-
-pub(super) fn addresses(servers: &[String]) -> Result<(), Fault> {
-    let is_address = |text: &String| {
-        text.rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
-    };
-    match servers.iter().find(|text| !is_address(text)) {
-        Some(wrong) => Err(("servers", format!("expected host:port, got {wrong:?}"))),
-        None if servers.is_empty() => Err(("servers", "expected at least one host:port".into())),
-        None => Ok(()),
-    }
 }
 
 fn is_path(text: &str) -> bool {

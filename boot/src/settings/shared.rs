@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use relay::Faults;
 use serde::Deserialize;
+use setting::{Fault, Secret};
 use store::RetentionPolicy;
 
 use super::{
@@ -11,9 +12,8 @@ use super::{
     jwt::JwtSettings,
     kafka::KafkaSettings,
     rocketmq::RocketMqSettings,
-    servers::{Fault, RedisSettings, ZooKeeperSettings},
+    servers::{RedisSettings, ZooKeeperSettings},
 };
-use crate::Secret;
 
 /// Everything that stands in `cluster.toml`.
 #[derive(Debug, Clone)]
