@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use wire::Incarnation;
 
 use crate::{
-    BeforeSendSettings, JwtSettings, KeyError, OnZooKeeperLoss, Readiness, RetentionSettings, Secret, Shared,
-    SigningKey, incarnation, keys, lease, relays, servers,
+    BeforeSendSettings, Brokers, JwtSettings, KeyError, OnZooKeeperLoss, Readiness, RetentionSettings,
+    Secret, Shared, SigningKey, incarnation, keys, lease, relays, servers,
 };
 
 /// The `kid` of tickets whose key is set by the operator.
@@ -28,11 +28,8 @@ pub struct Cluster {
     pub roster: Arc<dyn Roster>,
     /// Hints from spear to spear.
     pub relay: Arc<dyn Relay>,
-    /// The Kafka of `[kafka]`, whatever relays.
-    #[cfg(feature = "kafka")]
-    pub kafka: relay::KafkaOptions,
-    /// The RocketMQ of `[rocketmq]`, whatever relays.
-    pub rocketmq: relay::RocketMqOptions,
+    /// Where message brokers are, whatever relays.
+    pub brokers: Brokers,
     /// What is kept.
     pub store: Arc<dyn Store>,
     /// What nodes show one another over gRPC.
@@ -127,9 +124,7 @@ impl Cluster {
         let cluster = Self {
             roster: Arc::new(EmbeddedRoster::open(&data_dir).await?),
             relay: relays::open(shared)?,
-            #[cfg(feature = "kafka")]
-            kafka: servers::kafka(&shared.kafka),
-            rocketmq: servers::rocketmq(&shared.rocketmq),
+            brokers: shared.brokers.clone(),
             store: Arc::new(store),
             secret,
             embedded: true,
@@ -160,9 +155,7 @@ impl Cluster {
         let cluster = Self {
             roster: Arc::new(ZooKeeperRoster::open(servers::zookeeper(&shared.zookeeper))?),
             relay: relays::open(shared)?,
-            #[cfg(feature = "kafka")]
-            kafka: servers::kafka(&shared.kafka),
-            rocketmq: servers::rocketmq(&shared.rocketmq),
+            brokers: shared.brokers.clone(),
             store: store.clone(),
             secret: shared.cluster.secret.clone(),
             embedded: false,

@@ -7,7 +7,7 @@
 //! | `supervisor/` | [`Supervisor`]: each node a process of its own, started again when it died |
 //! | `node.rs` | [`NodeContext`]: what a role instance knows about itself |
 //! | `cluster.rs` | [`Cluster`]: the seams that all roles share (roster, relay, store) and the cluster's secrets |
-//! | `relays.rs` | the relays that can be chosen |
+//! | `relays.rs` | the relays that can be chosen, and the tables that they have of their own |
 //! | `servers.rs` | the settings of ZooKeeper and Redis, in the words of the crates that use them |
 //! | `keys.rs` | [`SigningKey`]: made under the data directory at the first embedded start |
 //! | `incarnation.rs` | which start of the process this is |
@@ -65,11 +65,10 @@ pub use problem::Problem;
 pub use readiness::{Condition, ConditionReport, Readiness, ReadinessReport};
 pub use setting::Secret;
 pub use settings::{
-    AdminSettings, BeforeSendSettings, ClusterSettings, InstanceSettings, JwtSettings, KafkaAcks,
-    KafkaSecurity, KafkaSettings, LogFormat, LogSettings, NodeSettings, OnFailure, OnZooKeeperLoss,
-    RedisMode, RedisSettings, RedisTlsSettings, RelayKind, RelaySettings, RetentionSettings,
-    RocketMqSettings, RosterKind, RosterSettings, SettingsError, Shared, SharedWebhooks, StoreKind,
-    StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
+    AdminSettings, BeforeSendSettings, Brokers, ClusterSettings, InstanceSettings, JwtSettings, LogFormat,
+    LogSettings, NodeSettings, OnFailure, OnZooKeeperLoss, RedisMode, RedisSettings, RedisTlsSettings,
+    RelayKind, RelaySettings, RetentionSettings, RosterKind, RosterSettings, SettingsError, Shared,
+    SharedWebhooks, StoreKind, StoreSettings, Tree, ZooKeeperSettings, load, profiles_dir,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use supervisor::{EXIT_SUPERSEDED, Kept, Stage, Supervisor};

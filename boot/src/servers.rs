@@ -1,14 +1,11 @@
-//! What the settings say about ZooKeeper, Redis, Kafka and RocketMQ, in the words of the crates that use them.
+//! What the settings say about ZooKeeper and Redis, in the words of the crates that use them.
 
 use std::{fs, path::Path, time::Duration};
 
 use redis_link::{Mode, Tls, TlsError, TlsFiles, Wait};
 use roster::ZooKeeperOptions;
 
-use crate::{
-    RedisMode, RedisSettings, RedisTlsSettings, RocketMqSettings, Secret, ZooKeeperSettings,
-    cluster::ClusterError,
-};
+use crate::{RedisMode, RedisSettings, RedisTlsSettings, Secret, ZooKeeperSettings, cluster::ClusterError};
 
 /// For how long a `cid` is remembered (CONTRACT §3).
 const CID_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -104,43 +101,6 @@ pub(crate) fn redis_store(settings: &RedisSettings) -> Result<store::RedisOption
         wait: (settings.wait_replicas > 0).then_some(Wait { replicas: settings.wait_replicas, timeout }),
         cid_retention: CID_RETENTION,
     })
-}
-
-#[cfg(feature = "kafka")]
-pub(crate) fn kafka(settings: &crate::KafkaSettings) -> relay::KafkaOptions {
-    use crate::{KafkaAcks, KafkaSecurity};
-    relay::KafkaOptions {
-        servers: settings.servers.clone(),
-        topic_prefix: settings.topic_prefix.clone(),
-        replication_factor: settings.replication_factor.into(),
-        retention: Duration::from_millis(settings.retention_ms),
-        acks: match settings.acks {
-            KafkaAcks::Leader => relay::KafkaAcks::Leader,
-            KafkaAcks::All => relay::KafkaAcks::All,
-        },
-        linger: Duration::from_millis(settings.linger_ms),
-        publish_timeout: Duration::from_millis(settings.publish_timeout_ms),
-        response_timeout: Duration::from_millis(settings.response_timeout_ms),
-        security: match settings.security {
-            KafkaSecurity::Plaintext => relay::KafkaSecurity::Plaintext,
-            KafkaSecurity::Ssl => relay::KafkaSecurity::Ssl,
-            KafkaSecurity::SaslPlaintext => relay::KafkaSecurity::SaslPlaintext,
-            KafkaSecurity::SaslSsl => relay::KafkaSecurity::SaslSsl,
-        },
-        ca_file: settings.ca_file.clone(),
-        mechanism: settings.mechanism.clone(),
-        user: settings.user.clone(),
-        password: settings.password.expose().to_owned(),
-    }
-}
-
-pub(crate) fn rocketmq(settings: &RocketMqSettings) -> relay::RocketMqOptions {
-    relay::RocketMqOptions {
-        name_servers: settings.name_servers.clone(),
-        topic_prefix: settings.topic_prefix.clone(),
-        publish_timeout: Duration::from_millis(settings.publish_timeout_ms),
-        response_timeout: Duration::from_millis(settings.response_timeout_ms),
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@
 mod embedded;
 mod faulty;
 mod inbox;
-#[cfg(feature = "kafka")]
 mod kafka;
 mod numbering;
 mod redis;
@@ -34,7 +33,8 @@ use tokio::sync::{mpsc, watch};
 pub use embedded::EmbeddedRelay;
 pub use faulty::{Faults, FaultyRelay};
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaAcks, KafkaOptions, KafkaRelay, KafkaSecurity};
+pub use kafka::KafkaRelay;
+pub use kafka::{KafkaAcks, KafkaOptions, KafkaSecurity};
 pub use numbering::{Arrival, Numbering, Publisher};
 pub use redis::RedisRelay;
 pub use rocketmq::{RocketMqOptions, RocketMqRelay};

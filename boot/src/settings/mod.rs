@@ -8,8 +8,6 @@
 //! | `pattern.rs` | `spear-++` and `30001++`: one text for many instances |
 //! | `shared.rs` | [`Shared`]: the tables of `cluster.toml` |
 //! | `servers.rs` | its tables about ZooKeeper and Redis |
-//! | `kafka.rs` | its table about Kafka |
-//! | `rocketmq.rs` | its table about RocketMQ |
 //! | `jwt.rs` | its table about the users' tokens |
 //! | `before_send.rs` | its table about who judges messages |
 //! | `node.rs` | [`NodeSettings`]: the keys that every role has |
@@ -20,12 +18,10 @@ mod before_send;
 mod environment;
 mod error;
 mod jwt;
-mod kafka;
 mod mask;
 mod node;
 mod pattern;
 mod profile;
-mod rocketmq;
 mod servers;
 mod shared;
 mod tree;
@@ -40,15 +36,16 @@ use serde::de::DeserializeOwned;
 pub use before_send::{BeforeSendSettings, OnFailure, SharedWebhooks};
 pub use error::SettingsError;
 pub use jwt::JwtSettings;
-pub use kafka::{KafkaAcks, KafkaSecurity, KafkaSettings};
 pub use node::{AdminSettings, NodeSettings};
-pub use rocketmq::RocketMqSettings;
 pub use servers::{RedisMode, RedisSettings, RedisTlsSettings, ZooKeeperSettings};
 pub use shared::{
-    ClusterSettings, InstanceSettings, LogFormat, LogSettings, OnZooKeeperLoss, RelayKind, RelaySettings,
+    ClusterSettings, InstanceSettings, LogFormat, LogSettings, OnZooKeeperLoss, RelaySettings,
     RetentionSettings, RosterKind, RosterSettings, Shared, StoreKind, StoreSettings,
 };
 pub use tree::Tree;
+pub(crate) use tree::table;
+
+pub use crate::relays::{Brokers, RelayKind};
 
 /// The settings of the first instance of a role, by the name of its table: `load::<Settings>(&tree, "spear")`.
 ///

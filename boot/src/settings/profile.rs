@@ -7,30 +7,23 @@ use std::{
 
 use wire::Role;
 
-use super::{SettingsError, error::did_you_mean};
+use super::{Brokers, SettingsError, error::did_you_mean};
 
-/// The tables of `cluster.toml`.
-pub(super) const SHARED_TABLES: [&str; 12] = [
-    "instance",
-    "cluster",
-    "log",
-    "jwt",
-    "roster",
-    "store",
-    "relay",
-    "zookeeper",
-    "redis",
-    "kafka",
-    "rocketmq",
-    "webhooks",
-];
+/// The tables of `cluster.toml`, before those of brokers and `[webhooks]`.
+const SHARED_TABLES: [&str; 9] =
+    ["instance", "cluster", "log", "jwt", "roster", "store", "relay", "zookeeper", "redis"];
 
 /// The profile that holds every setting.
 const DEFAULT: &str = "default";
 
 /// All tables of the tree.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {
-    SHARED_TABLES.into_iter().chain(Role::ALL.map(Role::as_str))
+    shared_tables().chain(Role::ALL.map(Role::as_str))
+}
+
+/// Those of `cluster.toml`.
+fn shared_tables() -> impl Iterator<Item = &'static str> {
+    SHARED_TABLES.into_iter().chain(Brokers::TABLES.iter().copied()).chain(["webhooks"])
 }
 
 /// The files of the profile `name` in the order in which they are laid over one another, each checked for its tables.
@@ -120,7 +113,7 @@ fn check_tables(file: &Path) -> Result<(), SettingsError> {
     let content: toml::Table = toml::from_str(&text)
         .map_err(|error| SettingsError::plain(format!("{place}: {}", error.to_string().trim_end())))?;
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let allowed: Vec<&str> = if stem == "cluster" { SHARED_TABLES.to_vec() } else { vec![stem] };
+    let allowed: Vec<&str> = if stem == "cluster" { shared_tables().collect() } else { vec![stem] };
     for (key, value) in &content {
         if !allowed.contains(&key.as_str()) {
             let hint = did_you_mean(key, allowed.iter().copied()).map_or_else(

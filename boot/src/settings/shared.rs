@@ -1,4 +1,4 @@
-//! The tables of `cluster.toml`: what all roles share. Those of servers stand in `servers.rs`.
+//! The tables of `cluster.toml`: what all roles share. Those of servers stand in `servers.rs`, those of relays with the relays.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,9 @@ use setting::{Fault, Secret};
 use store::RetentionPolicy;
 
 use super::{
+    Brokers, RelayKind,
     before_send::SharedWebhooks,
     jwt::JwtSettings,
-    kafka::KafkaSettings,
-    rocketmq::RocketMqSettings,
     servers::{RedisSettings, ZooKeeperSettings},
 };
 
@@ -36,10 +35,8 @@ pub struct Shared {
     pub zookeeper: ZooKeeperSettings,
     /// Where Redis is.
     pub redis: RedisSettings,
-    /// Where Kafka is.
-    pub kafka: KafkaSettings,
-    /// Where RocketMQ is.
-    pub rocketmq: RocketMqSettings,
+    /// Where the brokers of relays are.
+    pub brokers: Brokers,
     /// Back ends that are asked.
     pub webhooks: SharedWebhooks,
 }
@@ -203,20 +200,6 @@ pub struct RelaySettings {
     pub faults: Faults,
 }
 
-/// The implementations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RelayKind {
-    /// Within one process.
-    Embedded,
-    /// On Redis, as `[redis]` and `[relay.redis]` say.
-    Redis,
-    /// On Kafka, as `[kafka]` says.
-    Kafka,
-    /// On RocketMQ, as `[rocketmq]` says.
-    RocketMq,
-}
-
 impl Shared {
     /// The directory of this instance.
     pub fn data_dir(&self) -> PathBuf {
@@ -245,8 +228,7 @@ impl Shared {
             },
             zookeeper: ZooKeeperSettings::default(),
             redis: RedisSettings::default(),
-            kafka: KafkaSettings::default(),
-            rocketmq: RocketMqSettings::default(),
+            brokers: Brokers::default(),
             webhooks: SharedWebhooks::default(),
         }
     }

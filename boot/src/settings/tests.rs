@@ -471,6 +471,7 @@ fn the_printed_tree_masks_secrets() {
         "cluster.toml",
         "[cluster]\nsecret = \"very secret\"\nticket_key = \"very secret too\"\n\
          [redis]\npassword = \"very secret\"\nsentinel_password = \"very secret\"\n\
+         [kafka]\nsecurity = \"sasl_plaintext\"\nuser = \"phalanx\"\npassword = \"very secret\"\n\
          [relay.redis]\npassword = \"very secret\"\nsentinel_password = \"very secret\"",
     )]);
     let tree = load_with(directory.path(), &[]).expect("good");

@@ -14,8 +14,9 @@ use serde::{
 use wire::Role;
 
 use super::{
-    ClusterSettings, InstanceSettings, LogSettings, NodeSettings, RelayKind, RelaySettings, RosterKind,
-    SettingsError, Shared, StoreKind, environment::Variable, error::did_you_mean, mask, pattern, profile,
+    Brokers, ClusterSettings, InstanceSettings, LogSettings, NodeSettings, RelayKind, RelaySettings,
+    RosterKind, SettingsError, Shared, StoreKind, environment::Variable, error::did_you_mean, mask, pattern,
+    profile,
 };
 
 /// As long as the hash (SHA-256) that they are used with.
@@ -62,8 +63,7 @@ impl Tree {
             relay: relay_table(&figment)?,
             zookeeper: table(&figment, "zookeeper")?,
             redis,
-            kafka: table(&figment, "kafka")?,
-            rocketmq: table(&figment, "rocketmq")?,
+            brokers: Brokers::read(&figment)?,
             webhooks: table(&figment, "webhooks")?,
         };
         let tree = Self { figment, profile: name.to_owned(), shared };
@@ -175,15 +175,15 @@ impl Tree {
             return Err(SettingsError::plain(format!("{}: {error}", self.place("log.level"))));
         }
         let embedded = self.shared.cluster.embedded;
-        // The refusal quotes it from end to end.
-        let relays = "redis\", \"kafka\" or \"rocketmq";
         let kinds = [
             ("roster.kind", self.shared.roster.kind == RosterKind::Embedded, "embedded", "zookeeper"),
             ("store.kind", self.shared.store.kind == StoreKind::Sqlite, "sqlite", "redis"),
-            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", relays),
+            ("relay.kind", self.shared.relay.kind == RelayKind::Embedded, "embedded", &RelayKind::outside()),
         ];
-        if self.shared.relay.kind == RelayKind::Kafka && !cfg!(feature = "kafka") {
-            return refuse("relay.kind", "Kafka is not in this program: build it with --features kafka");
+        let relay = self.shared.relay.kind;
+        if let Some(feature) = relay.left_out() {
+            let problem = format!("{relay:?} is not in this program: build it with --features {feature}");
+            return refuse("relay.kind", &problem);
         }
         for (key, within_process, inside, outside) in kinds {
             if within_process != embedded {
@@ -203,8 +203,7 @@ impl Tree {
         let redis = &self.shared.redis;
         redis.check("REDIS").and_then(|()| redis.check_storing()).or_else(|fault| of("redis", fault))?;
         self.shared.relay.redis.check("RELAY__REDIS").or_else(|fault| of("relay.redis", fault))?;
-        self.shared.kafka.check().or_else(|fault| of("kafka", fault))?;
-        self.shared.rocketmq.check().or_else(|fault| of("rocketmq", fault))
+        self.shared.brokers.check().or_else(|(table, fault)| of(table, fault))
     }
 
     /// Checks that the secrets are there that every process of a cluster must be given alike.
@@ -338,7 +337,7 @@ fn place(figment: &Figment, key: &str) -> String {
     }
 }
 
-fn table<S: DeserializeOwned>(figment: &Figment, name: &str) -> Result<S, SettingsError> {
+pub(crate) fn table<S: DeserializeOwned>(figment: &Figment, name: &str) -> Result<S, SettingsError> {
     let value = figment.find_value(name).unwrap_or_else(|_| Value::from(Dict::new()));
     S::deserialize(&value)
         .map_err(|error| SettingsError::from_figment(name, error, |key| place(figment, key)))

@@ -1,42 +1,36 @@
-//! Where Kafka is, and how it is used; what librdkafka is told of it.
+//! Where Kafka is, and how it is used. Also of a program without librdkafka, so that every program takes the same profiles.
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use serde::Deserialize;
+use setting::{Fault, Secret, addresses, between, between_ms, both_or_neither};
 
-/// The largest hint, in bytes; one that is larger is lost.
-pub(super) const HINT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How much may wait to be published, in KiB; beyond it hints are dropped. As in the relay over Redis.
-const WAITING_KIB_MAX: usize = 64 * 1024;
-/// How many hints may wait to be published.
-const WAITING_MAX: usize = 200_000;
-/// How much of what has arrived may wait in librdkafka, in KiB. It is taken out at once.
-const ARRIVED_KIB_MAX: usize = 16 * 1024;
-/// Pauses between attempts to connect.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1_000));
-/// For how long a topic that nobody knows may still become known: less than its first hints are waited for.
-const PROPAGATION: Duration = Duration::from_millis(300);
-/// How often what is known of the topics is read again.
-const REFRESH: Duration = Duration::from_secs(5);
+/// The longest id of a node is 64 characters, of which each may take three in a topic's name; Kafka takes 249.
+const PREFIX_MAX: usize = 50;
 
-/// Where Kafka is, and how it is used.
-#[derive(Clone)]
+/// Where Kafka is, and how it is used: the settings table `[kafka]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KafkaOptions {
     /// `host:port` of some brokers of the cluster, which name the others.
     pub servers: Vec<String>,
     /// What the topics' names begin with: `A-Z a-z 0-9 . _ -`. Clusters that share a Kafka need different ones.
     pub topic_prefix: String,
     /// How many brokers hold a topic that is made.
-    pub replication_factor: i32,
+    pub replication_factor: u16,
     /// For how long a topic that is made keeps hints.
+    #[serde(rename = "retention_ms", deserialize_with = "setting::millis")]
     pub retention: Duration,
     /// Who must have a hint before it counts as published.
     pub acks: KafkaAcks,
     /// How long a hint waits for others to go with; 0: not at all.
+    #[serde(rename = "linger_ms", deserialize_with = "setting::millis")]
     pub linger: Duration,
     /// How long a hint may wait to be published; then it is dropped.
+    #[serde(rename = "publish_timeout_ms", deserialize_with = "setting::millis")]
     pub publish_timeout: Duration,
     /// How long a broker may take to answer.
+    #[serde(rename = "response_timeout_ms", deserialize_with = "setting::millis")]
     pub response_timeout: Duration,
     /// What the connections are.
     pub security: KafkaSecurity,
@@ -44,14 +38,15 @@ pub struct KafkaOptions {
     pub ca_file: String,
     /// The SASL mechanism: `PLAIN`; with TLS built in also `SCRAM-SHA-256` and `SCRAM-SHA-512`.
     pub mechanism: String,
-    /// Who we are, where `security` has SASL.
+    /// Who we are, where `security` has SASL; else empty.
     pub user: String,
     /// With `user`.
-    pub password: String,
+    pub password: Secret,
 }
 
 /// Who must have a hint before it counts as published. Nobody waits for it: it says what a broker that dies takes along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KafkaAcks {
     /// The leader of the topic.
     Leader,
@@ -60,7 +55,8 @@ pub enum KafkaAcks {
 }
 
 /// What the connections are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KafkaSecurity {
     /// Neither encrypted nor authenticated.
     Plaintext,
@@ -74,7 +70,8 @@ pub enum KafkaSecurity {
 
 impl KafkaSecurity {
     /// As Kafka calls it.
-    fn name(self) -> &'static str {
+    #[cfg(feature = "kafka")]
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plaintext => "plaintext",
             Self::Ssl => "ssl",
@@ -83,11 +80,11 @@ impl KafkaSecurity {
         }
     }
 
-    fn is_encrypted(self) -> bool {
+    pub(super) fn is_encrypted(self) -> bool {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
 
-    fn has_password(self) -> bool {
+    pub(super) fn has_password(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
 }
@@ -107,89 +104,62 @@ impl Default for KafkaOptions {
             ca_file: String::new(),
             mechanism: "PLAIN".into(),
             user: String::new(),
-            password: String::new(),
+            password: Secret::default(),
         }
     }
 }
 
 impl KafkaOptions {
-    /// What every client of librdkafka is told, for whoever needs one for something else.
-    pub fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", self.servers.join(","))
-            .set("client.id", "phalanx")
-            .set("socket.timeout.ms", millis(self.response_timeout.max(Duration::from_secs(1))))
-            .set(
-                "socket.connection.setup.timeout.ms",
-                millis(self.response_timeout.max(Duration::from_secs(1))),
-            )
-            .set("socket.nagle.disable", "true")
-            .set("reconnect.backoff.ms", millis(RECONNECT.0))
-            .set("reconnect.backoff.max.ms", millis(RECONNECT.1))
-            .set("retry.backoff.ms", millis(RECONNECT.0))
-            .set("topic.metadata.refresh.interval.ms", millis(REFRESH))
-            .set("allow.auto.create.topics", "false")
-            .set("security.protocol", self.security.name());
-        if self.security.is_encrypted() && !self.ca_file.is_empty() {
-            config.set("ssl.ca.location", &self.ca_file);
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The first [`Fault`].
+    pub fn check(&self) -> Result<(), Fault> {
+        addresses("servers", &self.servers)?;
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let prefix = &self.topic_prefix;
+        if !(1..=PREFIX_MAX).contains(&prefix.len()) || !prefix.chars().all(legal) {
+            let problem = format!("expected 1 to {PREFIX_MAX} of A-Z a-z 0-9 . _ -, got {prefix:?}");
+            return Err(("topic_prefix", problem));
         }
-        if self.security.has_password() {
-            config
-                .set("sasl.mechanism", &self.mechanism)
-                .set("sasl.username", &self.user)
-                .set("sasl.password", &self.password);
+        between("replication_factor", u64::from(self.replication_factor), 1, 10)?;
+        between_ms("retention_ms", self.retention, 10_000, 604_800_000)?;
+        between_ms("linger_ms", self.linger, 0, 100)?;
+        between_ms("publish_timeout_ms", self.publish_timeout, 100, 60_000)?;
+        if self.linger >= self.publish_timeout {
+            let problem = format!(
+                "expected less than publish_timeout_ms ({}), got {}",
+                self.publish_timeout.as_millis(),
+                self.linger.as_millis()
+            );
+            return Err(("linger_ms", problem));
         }
-        config
-    }
-
-    /// For the producer. A topic that stays unknown fails: nobody subscribes to it.
-    pub(super) fn producer(&self) -> ClientConfig {
-        let mut config = self.client();
-        let acks = match self.acks {
-            KafkaAcks::Leader => "1",
-            KafkaAcks::All => "all",
+        between_ms("response_timeout_ms", self.response_timeout, 100, 60_000)?;
+        let (encrypted, sasl) = (self.security.is_encrypted(), self.security.has_password());
+        if encrypted && !cfg!(feature = "kafka-tls") {
+            let problem = "TLS is not in this program: build it with --features kafka-tls".into();
+            return Err(("security", problem));
+        }
+        if sasl && self.user.is_empty() {
+            return Err(("user", "expected a user: security has SASL".into()));
+        }
+        if !encrypted && !self.ca_file.is_empty() {
+            return Err(("ca_file", "expected none: security has no TLS".into()));
+        }
+        if self.user.is_empty() != self.password.is_empty() {
+            return Err(("password", both_or_neither("KAFKA")));
+        }
+        if !sasl && !self.user.is_empty() {
+            return Err(("user", "expected none: security has no SASL, so nobody would be asked".into()));
+        }
+        let mechanisms = match cfg!(feature = "kafka-tls") {
+            true => ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].as_slice(),
+            false => ["PLAIN"].as_slice(),
         };
-        config
-            .set("acks", acks)
-            .set("linger.ms", millis(self.linger))
-            .set("message.timeout.ms", millis(self.publish_timeout))
-            .set("message.max.bytes", HINT_BYTES_MAX.to_string())
-            .set("queue.buffering.max.messages", WAITING_MAX.to_string())
-            .set("queue.buffering.max.kbytes", WAITING_KIB_MAX.to_string())
-            // A producer that has just connected may hear of a topic only a moment later.
-            .set("topic.metadata.propagation.max.ms", millis(PROPAGATION))
-            // What is sent again after an error may overtake or be doubled: the numbers on the hints tell.
-            .set("max.in.flight.requests.per.connection", "5");
-        config
-    }
-
-    /// For a consumer. It is given one partition and where to begin, joins no group and commits nothing; but librdkafka assigns no
-    /// partition where there is no name of a group.
-    pub(super) fn consumer(&self, topic: &str) -> ClientConfig {
-        let mut config = self.client();
-        config
-            .set("group.id", topic)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("fetch.error.backoff.ms", millis(RECONNECT.0))
-            .set("fetch.message.max.bytes", HINT_BYTES_MAX.to_string())
-            .set("queued.max.messages.kbytes", ARRIVED_KIB_MAX.to_string());
-        config
-    }
-}
-
-fn millis(duration: Duration) -> String {
-    duration.as_millis().to_string()
-}
-
-impl std::fmt::Debug for KafkaOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaOptions")
-            .field("servers", &self.servers)
-            .field("topic_prefix", &self.topic_prefix)
-            .field("security", &self.security)
-            .finish_non_exhaustive()
+        if !mechanisms.contains(&self.mechanism.as_str()) {
+            let problem = format!("expected one of {}, got {:?}", mechanisms.join(", "), self.mechanism);
+            return Err(("mechanism", problem));
+        }
+        Ok(())
     }
 }

@@ -20,7 +20,10 @@ use tokio::{sync::Notify, time};
 
 use crate::{Publication, RelayError, topic::topic};
 
-use super::{KafkaOptions, quiet_log, unavailable};
+use super::{
+    KafkaOptions,
+    relay::{quiet_log, unavailable},
+};
 
 /// How long the first publications to a node are waited for, until it is known that its topic is there. No other publication waits.
 const FIRST_WAIT: Duration = Duration::from_millis(500);

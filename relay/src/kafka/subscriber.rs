@@ -19,7 +19,11 @@ use tokio::{task, time};
 
 use crate::{RelayError, inbox::Inbox};
 
-use super::{KafkaOptions, options::HINT_BYTES_MAX, quiet_log, unavailable};
+use super::{
+    KafkaOptions,
+    client::HINT_BYTES_MAX,
+    relay::{quiet_log, unavailable},
+};
 
 /// Between two looks whether the broker still answers: one that is frozen, or cut off, closes no connection.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -202,7 +206,7 @@ async fn make(options: &KafkaOptions, topic: &str) -> Result<(), RelayError> {
     let admin = blocking(move || config.create::<AdminClient<DefaultClientContext>>()).await?;
     let (retention, largest) =
         (options.retention.as_millis().to_string(), (HINT_BYTES_MAX + 65_536).to_string());
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(options.replication_factor))
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(options.replication_factor.into()))
         .set("cleanup.policy", "delete")
         .set("retention.ms", &retention)
         .set("segment.ms", &retention)

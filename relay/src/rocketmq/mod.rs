@@ -3,7 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `options.rs` | where RocketMQ is and how it is used |
+//! | `options.rs` | where RocketMQ is and how it is used: its settings |
 //! | `outbox.rs` | what waits to be published, a lane a node |
 //! | `subscriber.rs` | makes the topic, reads it, and says how that is going |
 

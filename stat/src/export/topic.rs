@@ -28,14 +28,14 @@ pub(super) fn open(settings: &ExportSettings, cluster: &Cluster) -> anyhow::Resu
         ExportKind::Nowhere => Ok(None),
         #[cfg(feature = "kafka")]
         ExportKind::Kafka => {
-            Ok(Some(Box::new(super::kafka::KafkaTopic::new(settings, cluster.kafka.client())?)))
+            Ok(Some(Box::new(super::kafka::KafkaTopic::new(settings, cluster.brokers.kafka.client())?)))
         }
         #[cfg(not(feature = "kafka"))]
         ExportKind::Kafka => {
             anyhow::bail!("stat.export.to: Kafka is not in this program: build it with --features kafka")
         }
         ExportKind::RocketMq => {
-            Ok(Some(Box::new(super::rocketmq::RocketMqTopic::new(settings, &cluster.rocketmq))))
+            Ok(Some(Box::new(super::rocketmq::RocketMqTopic::new(settings, &cluster.brokers.rocketmq))))
         }
     }
 }
