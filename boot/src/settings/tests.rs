@@ -382,6 +382,21 @@ fn the_relay_over_rocketmq_is_for_clusters_of_several_processes() {
 }
 
 #[test]
+fn a_relay_that_was_left_out_is_refused_and_its_table_is_not() {
+    let several = "[cluster]\nembedded = false\n[roster]\nkind = \"zookeeper\"\n[store]\nkind = \"redis\"\n";
+    let text = format!("{several}[relay]\nkind = \"kafka\"\n[kafka]\nacks = \"all\"");
+    let directory = profiles(&[("cluster.toml", &text)]);
+    let read = load_with(directory.path(), &[]);
+    if cfg!(feature = "kafka") {
+        assert_eq!(read.expect("it is there").shared().relay.kind, RelayKind::Kafka);
+        return;
+    }
+    let message = refusal(read);
+    let expected = "relay.kind: Kafka is not in this program: build it with --features kafka";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+#[test]
 fn a_bad_setting_of_rocketmq_is_named() {
     let long = format!("topic_prefix = \"{}\"", "x".repeat(51));
     let too_long = format!("topic_prefix: expected 1 to 50 of A-Z a-z 0-9 _ -, got \"{}\"", "x".repeat(51));
