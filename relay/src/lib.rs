@@ -6,7 +6,7 @@
 //! | `numbering/` | [`Publisher`] numbers hints per target, [`Numbering`] finds repeats and holes |
 //! | `embedded.rs` | bounded queues within one process |
 //! | `redis/` | Redis Pub/Sub, a channel a node |
-//! | `kafka/` | Apache Kafka, a topic a node (Cargo feature `kafka`) |
+//! | `kafka/` | Apache Kafka, a topic a node (Cargo feature `kafka`, save for its settings) |
 //! | `rocketmq/` | Apache RocketMQ, a topic a node |
 //! | `inbox.rs` | where hints wait that a task has read |
 //! | `topic.rs` | node ids in the names of topics |
