@@ -143,25 +143,29 @@ trap 'exit 143' TERM
 
 # An offset at which every port of a cluster is free; it is reserved in the way of tests/support/ports.mjs.
 reserve_offset() {
-  local port taken candidate held
+  local port taken candidate held look
   mkdir -p "$reservations"
-  for candidate in $(seq 10100 197 15300 | shuf); do
-    held=$reservations/offset-$candidate
-    if ! (set -o noclobber && printf '%s' $$ >"$held") 2>/dev/null; then
-      # Left behind by who was killed: forgotten, and free from the next look on.
-      [ -e "/proc/$(cat "$held" 2>/dev/null)" ] || rm -f "$held"
-      continue
-    fi
-    offset=$candidate
-    taken=$(awk 'FNR > 1 { split($2, at, ":"); print at[length(at)] }' /proc/net/tcp /proc/net/tcp6)
-    for port in 2181 6379 9092 19092 9876 10909 10911 10912 20000 20001 20100 20101 30001 30002 30501 30502 40000 40100 50001 50002 50011 50012 \
-      50100 50101 50110 50111 50120 50121; do
-      if grep -qx "$(printf '%04X' $((port + offset)))" <<<"$taken"; then
-        release_offset
-        continue 2
+  # A port of which a connection went out stays taken for a minute.
+  for look in $(seq 90); do
+    [ "$look" = 1 ] || sleep 1
+    for candidate in $(seq 10100 29 15300 | shuf); do
+      held=$reservations/offset-$candidate
+      if ! (set -o noclobber && printf '%s' $$ >"$held") 2>/dev/null; then
+        # Left behind by who was killed: forgotten, and free from the next look on.
+        [ -e "/proc/$(cat "$held" 2>/dev/null)" ] || rm -f "$held"
+        continue
       fi
+      offset=$candidate
+      taken=$(awk 'FNR > 1 { split($2, at, ":"); print at[length(at)] }' /proc/net/tcp /proc/net/tcp6)
+      for port in 2181 6379 9092 19092 9876 10909 10911 10912 20000 20001 20100 20101 30001 30002 30501 30502 40000 40100 50001 50002 50011 50012 \
+        50100 50101 50110 50111 50120 50121; do
+        if grep -qx "$(printf '%04X' $((port + offset)))" <<<"$taken"; then
+          release_offset
+          continue 2
+        fi
+      done
+      return
     done
-    return
   done
   fail "no port offset is free: are old clusters still running?"
 }

@@ -113,8 +113,8 @@ start_rocketmq() { # PORT: the name server's
     known=$(known_brokers 127.0.0.1 "$1") || fail "what answers on 127.0.0.1:$1 is no name server of RocketMQ"
     [ -n "$known" ] || fail "the name server on 127.0.0.1:$1 knows no broker: start one that registers there, or end it, and both are started here"
     say "rocketmq: using what answers on 127.0.0.1:$1, which knows $(paste -sd ' ' - <<<"$known")"
-  elif answers 127.0.0.1 "$broker"; then
-    fail "nothing answers on 127.0.0.1:$1, and the broker that would be started beside the name server has no port: something answers on 127.0.0.1:$broker"
+  elif answers 127.0.0.1 "$broker" || answers 127.0.0.1 $((broker - 2)) || answers 127.0.0.1 $((broker + 1)); then
+    fail "nothing answers on 127.0.0.1:$1, but something does on a port of the broker that would be started beside the name server: 127.0.0.1:$((broker - 2)), $broker or $((broker + 1))"
   elif ! bin/lib/broker.sh rocketmq >/dev/null; then
     fail "nothing answers on 127.0.0.1:$1, and no RocketMQ can be started"
   else

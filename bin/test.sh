@@ -164,11 +164,11 @@ done
 if $servers; then
   # They wait for servers more than they compute.
   without=()
-  [ ${#relays[@]} -eq 2 ] || without=(--exclude relay --exclude servers)
+  [ ${#relays[@]} -eq 2 ] || without=(--exclude relay --exclude rocketmq-link --exclude servers)
   step "Rust tests" env RUST_TEST_THREADS=6 cargo test "${unoptimised[@]}" --profile test1 --workspace "${without[@]}"
 else
   step "Rust tests without servers" cargo test "${unoptimised[@]}" --profile test1 --workspace --exclude servers --exclude redis-link \
-    --exclude roster --exclude relay --exclude store --exclude idgen --exclude ticket --exclude phalanx
+    --exclude rocketmq-link --exclude roster --exclude relay --exclude store --exclude idgen --exclude ticket --exclude phalanx
   step "tests of the program" cargo test "${unoptimised[@]}" --profile test1 --test architecture
 fi
 # The program as it is built for use stands again where the tests have put theirs.

@@ -17,6 +17,6 @@ remoting() { # HOST PORT CODE [BODY]
 # The names of the brokers that a name server knows, a line each; fails where nobody answers.
 known_brokers() { # HOST PORT
   local answer
-  answer=$(remoting "$1" "$2" 106) || return 1
+  answer=$(remoting "$1" "$2" 106) && grep -q '"code":0,' <<<"$answer" || return 1
   grep -o '"brokerName":"[^"]*"' <<<"$answer" | cut -d '"' -f 4 || true
 }

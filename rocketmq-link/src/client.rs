@@ -44,7 +44,7 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 const BATCH_MAX: usize = 256;
 /// The largest message, in bytes: no server reads a frame of more than 16 MiB.
 const MESSAGE_BYTES_MAX: usize = 15 * 1024 * 1024;
-/// For how long the other name servers are waited for after the first has answered.
+/// For how long the other name servers are waited for after the first has answered, where one answer may do.
 const OTHER_NAMES: Duration = Duration::from_millis(200);
 /// A broker looks that often which pulls have waited for long enough.
 const HOLD_LOOK: Duration = Duration::from_secs(5);
@@ -72,6 +72,15 @@ struct Inner {
     servers: Servers,
 }
 
+/// What became of messages that were sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Which of them the broker will never take, because they are too large.
+    pub too_large: Vec<usize>,
+    /// Where the others are not stored as safely as the broker is set to (on its disk, or on its replicas): what it says of it.
+    pub less_safe: Option<Error>,
+}
+
 /// What a pull has brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
@@ -85,11 +94,7 @@ impl RocketMq {
     /// A client of these servers.
     pub fn new(options: Options) -> Self {
         let names = options.name_servers.into_iter().map(Arc::from).collect();
-        let inner = Inner {
-            names,
-            response_timeout: options.response_timeout,
-            servers: Servers::new(options.response_timeout),
-        };
+        let inner = Inner { names, response_timeout: options.response_timeout, servers: Servers::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -101,7 +106,7 @@ impl RocketMq {
     pub async fn queues(&self, topic: &str) -> Result<Vec<Queue>, Error> {
         let topic: Arc<str> = topic.into();
         let (mut queues, mut failure) = (BTreeSet::new(), None);
-        for (address, answer) in self.routes(&topic).await? {
+        for (address, answer) in self.routes(&topic, OTHER_NAMES).await? {
             let route = match answer.code {
                 code::SUCCESS => read::<Route>(&address, &answer.body),
                 code::TOPIC_NOT_EXIST => Err(Error::NoTopic(topic.to_string())),
@@ -154,7 +159,12 @@ impl RocketMq {
         }
         let deadline = Instant::now() + self.inner.response_timeout;
         let topic: Arc<str> = topic.into();
-        while self.routes(&topic).await?.iter().any(|(_, answer)| answer.code != code::SUCCESS) {
+        while self
+            .routes(&topic, self.inner.response_timeout)
+            .await?
+            .iter()
+            .any(|(_, answer)| answer.code != code::SUCCESS)
+        {
             if Instant::now() > deadline {
                 return Err(Error::NoTopic(topic.to_string()));
             }
@@ -178,24 +188,17 @@ impl RocketMq {
     /// # Errors
     /// As [`RocketMq::send`], and [`Error::Refused`] where it is too large.
     pub async fn append(&self, queue: &Queue, message: &Outgoing, within: Duration) -> Result<u64, Error> {
-        let (properties, body) = (message.properties(), message.body.clone());
-        let answer = self.send_one(queue, request::SEND, properties, body, Instant::now() + within).await?;
-        number(queue, &answer, "queueOffset")
+        let request = sending(queue, request::SEND, message.properties(), message.body.clone());
+        number(queue, &self.send_one(queue, &request, Instant::now() + within).await?, "queueOffset")
     }
 
-    /// Sends in order, in batches where that is possible, and answers which of them the broker will never take because they are too large.
+    /// Sends in order, in batches where that is possible.
     ///
     /// # Errors
-    /// Whatever keeps the broker from storing them all within this time, and each batch within the response's time; some may be stored.
-    /// [`Error::is_stored`]: all are, but not as safely as the broker is set to.
-    pub async fn send(
-        &self,
-        queue: &Queue,
-        messages: &[Outgoing],
-        within: Duration,
-    ) -> Result<Vec<usize>, Error> {
+    /// Whatever keeps the broker from storing them all within this time; some may be stored.
+    pub async fn send(&self, queue: &Queue, messages: &[Outgoing], within: Duration) -> Result<Sent, Error> {
         let deadline = Instant::now() + within;
-        let (mut too_large, mut less_safe) = (Vec::new(), None);
+        let mut sent = Sent::default();
         let mut at = 0;
         while at < messages.len() {
             let mut size = 0;
@@ -205,26 +208,26 @@ impl RocketMq {
             };
             let count = messages[at..].iter().take(BATCH_MAX).take_while(fits).count().max(1);
             let some = &messages[at..at + count];
-            // Brokers that take less say so in two ways.
-            let refuses = |error: &Error| {
-                matches!(error, Error::Refused { code: code::MESSAGE_ILLEGAL | code::SYSTEM_ERROR, .. })
-            };
-            let sent = match message::batch(some).filter(|_| count > 1) {
+            let together = match message::batch(some).filter(|_| count > 1) {
                 Some(batch) => {
-                    self.send_one(queue, request::SEND_BATCH, String::new(), batch, deadline).await.map(drop)
+                    let request = sending(queue, request::SEND_BATCH, String::new(), batch);
+                    match self.send_one(queue, &request, deadline).await {
+                        // Brokers that take less say so in two ways.
+                        Err(Error::Refused { code: code::MESSAGE_ILLEGAL | code::SYSTEM_ERROR, .. }) => false,
+                        answer => {
+                            sent.note(queue, answer?);
+                            true
+                        }
+                    }
                 }
-                None => self.send_alone(queue, some, at, deadline, &mut too_large).await,
+                None => false,
             };
-            let sent = match sent {
-                Err(error) if count > 1 && refuses(&error) => {
-                    self.send_alone(queue, some, at, deadline, &mut too_large).await
-                }
-                sent => sent,
-            };
-            stored(sent, &mut less_safe)?;
+            if !together {
+                self.send_alone(queue, some, at, deadline, &mut sent).await?;
+            }
             at += count;
         }
-        less_safe.map_or(Ok(too_large), Err)
+        Ok(sent)
     }
 
     async fn send_alone(
@@ -233,50 +236,35 @@ impl RocketMq {
         messages: &[Outgoing],
         first: usize,
         deadline: Instant,
-        too_large: &mut Vec<usize>,
+        sent: &mut Sent,
     ) -> Result<(), Error> {
-        let mut less_safe = None;
         for (number, message) in messages.iter().enumerate() {
             if message.body.len() > MESSAGE_BYTES_MAX {
-                too_large.push(first + number);
+                sent.too_large.push(first + number);
                 continue;
             }
-            let (properties, body) = (message.properties(), message.body.clone());
-            match self.send_one(queue, request::SEND, properties, body, deadline).await {
-                Err(Error::Refused { code: code::MESSAGE_ILLEGAL, .. }) => too_large.push(first + number),
-                sent => stored(sent.map(drop), &mut less_safe)?,
+            let request = sending(queue, request::SEND, message.properties(), message.body.clone());
+            match self.send_one(queue, &request, deadline).await {
+                Err(Error::Refused { code: code::MESSAGE_ILLEGAL, .. }) => {
+                    sent.too_large.push(first + number)
+                }
+                answer => sent.note(queue, answer?),
             }
         }
-        less_safe.map_or(Ok(()), Err)
+        Ok(())
     }
 
-    async fn send_one(
-        &self,
-        queue: &Queue,
-        code: i32,
-        properties: String,
-        body: Bytes,
-        deadline: Instant,
-    ) -> Result<Answer, Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let fields = [
-            ("a", PRODUCERS.to_owned()),
-            ("b", queue.topic.to_string()),
-            // The topic that a missing one would be made after: none.
-            ("c", queue.topic.to_string()),
-            ("d", "1".into()),
-            ("e", queue.id.to_string()),
-            ("f", "0".into()),
-            ("g", now.to_string()),
-            ("h", "0".into()),
-            ("i", properties),
-            ("j", "0".into()),
-            ("k", "false".into()),
-            ("m", (code == request::SEND_BATCH).to_string()),
-        ];
-        let request = Request { body, ..Request::new(code, fields) };
-        let within = deadline.saturating_duration_since(Instant::now()).min(self.inner.response_timeout);
-        self.inner.servers.must(&queue.address, &request, within).await
+    /// Answers what says that it is stored, however safely.
+    async fn send_one(&self, queue: &Queue, request: &Request, deadline: Instant) -> Result<Answer, Error> {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let answer = self.inner.servers.ask(&queue.address, request, within).await?;
+        match answer.code {
+            code::SUCCESS
+            | code::FLUSH_DISK_TIMEOUT
+            | code::SLAVE_NOT_AVAILABLE
+            | code::FLUSH_SLAVE_TIMEOUT => Ok(answer),
+            _ => Err(refused(&queue.address, answer)),
+        }
     }
 
     /// Reads from `offset` on; waits for `wait`, or up to 5 s longer, where nothing is there.
@@ -318,7 +306,9 @@ impl RocketMq {
     /// The brokers that can be written to, by their names.
     async fn brokers(&self) -> Result<Vec<Broker>, Error> {
         let (mut brokers, mut failure) = (BTreeSet::new(), Error::NoBroker);
-        for (address, answer) in self.ask_names(&Request::new(request::BROKERS, [])).await? {
+        for (address, answer) in
+            self.ask_names(&Request::new(request::BROKERS, []), self.inner.response_timeout).await?
+        {
             let cluster = match answer.code {
                 code::SUCCESS => read::<Cluster>(&address, &answer.body),
                 _ => Err(refused(&address, answer)),
@@ -333,15 +323,16 @@ impl RocketMq {
         if brokers.is_empty() { Err(failure) } else { Ok(brokers) }
     }
 
-    async fn routes(&self, topic: &Arc<str>) -> Result<Vec<(Arc<str>, Answer)>, Error> {
-        self.ask_names(&Request::new(request::ROUTE, [("topic", topic.to_string())])).await
+    async fn routes(&self, topic: &Arc<str>, others: Duration) -> Result<Vec<(Arc<str>, Answer)>, Error> {
+        self.ask_names(&Request::new(request::ROUTE, [("topic", topic.to_string())]), others).await
     }
 
-    /// Asks all name servers at once: each knows only what brokers have told it. Answers what those say that answer; one that hangs is not waited for.
+    /// Asks all name servers at once: each knows only what brokers have told it. Answers what those say that answer, and waits for so long for the others
+    /// once one has.
     ///
     /// # Errors
     /// Why the last one does not, where none does.
-    async fn ask_names(&self, request: &Request) -> Result<Vec<(Arc<str>, Answer)>, Error> {
+    async fn ask_names(&self, request: &Request, others: Duration) -> Result<Vec<(Arc<str>, Answer)>, Error> {
         let mut asked: FuturesUnordered<_> = self
             .inner
             .names
@@ -357,7 +348,7 @@ impl RocketMq {
                 Err(error) => failure = error,
             }
         }
-        let deadline = Instant::now() + OTHER_NAMES;
+        let deadline = Instant::now() + others;
         while let Ok(Some((name, answer))) = time::timeout_at(deadline, asked.next()).await {
             answers.extend(answer.ok().map(|answer| (name, answer)));
         }
@@ -373,15 +364,32 @@ impl RocketMq {
     }
 }
 
-/// Goes on after what is stored, however safely, and remembers that it is not as safe as it should be.
-fn stored(sent: Result<(), Error>, less_safe: &mut Option<Error>) -> Result<(), Error> {
-    match sent {
-        Err(error) if error.is_stored() => {
-            *less_safe = Some(error);
-            Ok(())
+impl Sent {
+    fn note(&mut self, queue: &Queue, answer: Answer) {
+        if answer.code != code::SUCCESS {
+            self.less_safe = Some(refused(&queue.address, answer));
         }
-        sent => sent,
     }
+}
+
+fn sending(queue: &Queue, code: i32, properties: String, body: Bytes) -> Request {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let fields = [
+        ("a", PRODUCERS.to_owned()),
+        ("b", queue.topic.to_string()),
+        // The topic that a missing one would be made after: none.
+        ("c", queue.topic.to_string()),
+        ("d", "1".into()),
+        ("e", queue.id.to_string()),
+        ("f", "0".into()),
+        ("g", now.to_string()),
+        ("h", "0".into()),
+        ("i", properties),
+        ("j", "0".into()),
+        ("k", "false".into()),
+        ("m", (code == request::SEND_BATCH).to_string()),
+    ];
+    Request { body, ..Request::new(code, fields) }
 }
 
 fn number(queue: &Queue, answer: &Answer, field: &str) -> Result<u64, Error> {

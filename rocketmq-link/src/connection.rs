@@ -4,14 +4,15 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicI32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
 use parking_lot::Mutex;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, oneshot},
@@ -34,15 +35,21 @@ const UNWRITTEN_MAX: usize = 64;
 
 type Waiting = Mutex<HashMap<i32, oneshot::Sender<Answer>>>;
 
-/// A connection to one server. It is of no use any more after it was lost, or after a whole patience without anything to read, while somebody
-/// waited: its path may be dead without anybody saying so.
+/// How long a connection may be silent until the system asks whether the other machine is there, how often it asks until it gives up, and how long it
+/// waits each time.
+const ASK_AFTER: Duration = Duration::from_secs(3);
+const ASK_TIMES: u32 = 2;
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// After how long without a sign that something which was sent has arrived a connection counts as lost.
+#[cfg(target_os = "linux")]
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// A connection to one server. A request that is not answered in time does not end it, because others may be; the system sees whether the other
+/// machine is there.
 pub(crate) struct Connection {
     address: Arc<str>,
-    patience: Duration,
     unwritten: mpsc::Sender<Bytes>,
     waiting: Arc<Waiting>,
-    /// How often something was read.
-    read: Arc<AtomicU64>,
     last: AtomicI32,
     end: CancellationToken,
 }
@@ -50,10 +57,17 @@ pub(crate) struct Connection {
 impl Connection {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::NoAnswer`].
-    pub(crate) async fn open(address: Arc<str>, within: Duration, patience: Duration) -> Result<Self, Error> {
+    pub(crate) async fn open(address: Arc<str>, within: Duration) -> Result<Self, Error> {
         let connecting = async {
             let stream = TcpStream::connect(&*address).await?;
             stream.set_nodelay(true)?;
+            let socket = SockRef::from(&stream);
+            let keepalive =
+                TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_EVERY).with_retries(ASK_TIMES);
+            socket.set_tcp_keepalive(&keepalive)?;
+            // What is sent and not confirmed is not asked about by keepalive.
+            #[cfg(target_os = "linux")]
+            socket.set_tcp_user_timeout(Some(LOST_AFTER))?;
             Ok::<_, std::io::Error>(stream)
         };
         let stream = match time::timeout(within, connecting).await {
@@ -66,10 +80,8 @@ impl Connection {
         let (unwritten, requests) = mpsc::channel(UNWRITTEN_MAX);
         let connection = Self {
             address,
-            patience,
             unwritten,
             waiting: Arc::default(),
-            read: Arc::default(),
             last: AtomicI32::new(0),
             end: CancellationToken::new(),
         };
@@ -93,9 +105,8 @@ impl Connection {
             .map_err(|error| Error::Malformed { address: address(), why: error.to_string() })?;
         let (answer, answered) = oneshot::channel();
         let lost = || Error::Unreachable { address: address(), why: "the connection was lost".into() };
-        // However the waiting ends.
-        let mut wait =
-            Wait { connection: self, opaque, began: Instant::now(), read: self.read.load(Ordering::Relaxed) };
+        // Whoever stops waiting leaves nothing behind.
+        let _forget = Forget { waiting: &self.waiting, opaque };
         self.waiting.lock().insert(opaque, answer);
         let asking = async {
             self.unwritten.send(bytes).await.map_err(|_| lost())?;
@@ -105,9 +116,6 @@ impl Connection {
             }
         };
         let answer = time::timeout(within, asking).await;
-        if answer.is_ok() {
-            wait.is_over();
-        }
         answer.unwrap_or_else(|_| Err(Error::NoAnswer { address: address(), within }))
     }
 
@@ -117,8 +125,7 @@ impl Connection {
         stream: TcpStream,
         mut requests: mpsc::Receiver<Bytes>,
     ) -> impl Future<Output = ()> + use<> {
-        let (address, waiting, seen, end) =
-            (self.address.clone(), self.waiting.clone(), self.read.clone(), self.end.clone());
+        let (address, waiting, end) = (self.address.clone(), self.waiting.clone(), self.end.clone());
         async move {
             let _end = end.clone().drop_guard();
             let codec = LengthDelimitedCodec::builder().max_frame_length(FRAME_MAX).new_codec();
@@ -138,7 +145,6 @@ impl Connection {
             let read = async {
                 while let Some(bytes) = reading.next().await {
                     let bytes = bytes.map_err(|error| error.to_string())?;
-                    seen.fetch_add(1, Ordering::Relaxed);
                     if let Some(answer) = Answer::decode(bytes.freeze())?
                         && let Some(waiting) = waiting.lock().remove(&answer.opaque)
                     {
@@ -167,29 +173,37 @@ impl Drop for Connection {
     }
 }
 
-/// Somebody who waits for an answer.
-struct Wait<'a> {
-    connection: &'a Connection,
+struct Forget<'a> {
+    waiting: &'a Waiting,
     opaque: i32,
-    began: Instant,
-    read: u64,
 }
 
-impl Wait<'_> {
-    /// There is an answer, or there will be none.
-    fn is_over(&mut self) {
-        self.read = u64::MAX;
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().remove(&self.opaque);
     }
 }
 
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        let connection = self.connection;
-        connection.waiting.lock().remove(&self.opaque);
-        let has_read_nothing = connection.read.load(Ordering::Relaxed) == self.read;
-        if has_read_nothing && self.began.elapsed() >= connection.patience {
-            tracing::debug!(address = &*connection.address, "a connection is given up: nothing was answered");
-            connection.end.cancel();
-        }
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_answered_leaves_the_connection_to_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let connection =
+            Connection::open(address.as_str().into(), Duration::from_secs(20)).await.expect("it listens");
+        let within = Duration::from_millis(20);
+        let answer = connection.ask(&Request::new(1, []), within).await;
+        assert!(matches!(answer, Err(Error::NoAnswer { .. })), "{answer:?}");
+        assert!(connection.is_open() && connection.waiting.lock().is_empty());
+        // Accepted, and closed.
+        drop(listener.accept().await.expect("it has connected"));
+        let answer = connection.ask(&Request::new(1, []), Duration::from_secs(20)).await;
+        assert!(matches!(answer, Err(Error::Unreachable { .. })), "{answer:?}");
+        assert!(!connection.is_open());
     }
 }

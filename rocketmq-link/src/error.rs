@@ -13,7 +13,7 @@ pub enum Error {
         /// What the system says.
         why: String,
     },
-    /// The answer did not come in time. The connection is given up.
+    /// The answer did not come in time.
     #[error("{address} has not answered within {within:?}")]
     NoAnswer {
         /// `host:port`.
@@ -59,17 +59,6 @@ impl Error {
         matches!(self, Self::Refused { code: code::SYSTEM_BUSY, .. })
     }
 
-    /// Whether the broker has stored what was sent, only not as safely as it is set to.
-    pub fn is_stored(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                code: code::FLUSH_DISK_TIMEOUT | code::SLAVE_NOT_AVAILABLE | code::FLUSH_SLAVE_TIMEOUT,
-                ..
-            }
-        )
-    }
-
     /// Whether the broker that was asked has no such topic.
     pub fn is_topic_missing(&self) -> bool {
         matches!(self, Self::NoTopic(_) | Self::Refused { code: code::TOPIC_NOT_EXIST, .. })
@@ -82,6 +71,7 @@ pub(crate) mod code {
     /// Also: a batch that is too large.
     pub(crate) const SYSTEM_ERROR: i32 = 1;
     pub(crate) const SYSTEM_BUSY: i32 = 2;
+    /// Stored, only not as safely as the broker is set to; so are the next two.
     pub(crate) const FLUSH_DISK_TIMEOUT: i32 = 10;
     pub(crate) const SLAVE_NOT_AVAILABLE: i32 = 11;
     pub(crate) const FLUSH_SLAVE_TIMEOUT: i32 = 12;

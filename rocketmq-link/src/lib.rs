@@ -27,7 +27,7 @@ mod message;
 mod queue;
 mod servers;
 
-pub use client::{Options, Pulled, RocketMq};
+pub use client::{Options, Pulled, RocketMq, Sent};
 pub use error::Error;
 pub use message::Outgoing;
 pub use queue::Queue;

@@ -16,9 +16,8 @@ use crate::{
 const SERVERS_MAX: usize = 256;
 
 /// All servers that were asked so far, by address.
+#[derive(Default)]
 pub(crate) struct Servers {
-    /// How long a server may take to answer.
-    patience: Duration,
     places: Mutex<HashMap<Arc<str>, Arc<Place>>>,
 }
 
@@ -30,10 +29,6 @@ struct Place {
 }
 
 impl Servers {
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, places: Mutex::default() }
-    }
-
     /// Asks, and answers only success.
     ///
     /// # Errors
@@ -60,7 +55,7 @@ impl Servers {
     ) -> Result<Answer, Error> {
         let deadline = Instant::now() + within;
         let place = self.place(address);
-        let connecting = time::timeout_at(deadline, place.connection(address, within, self.patience));
+        let connecting = time::timeout_at(deadline, place.connection(address, within));
         let Ok(connection) = connecting.await else {
             return Err(Error::NoAnswer { address: address.to_string(), within });
         };
@@ -84,12 +79,7 @@ impl Place {
         self.open.lock().as_ref().filter(|connection| connection.is_open()).cloned()
     }
 
-    async fn connection(
-        &self,
-        address: &Arc<str>,
-        within: Duration,
-        patience: Duration,
-    ) -> Result<Arc<Connection>, Error> {
+    async fn connection(&self, address: &Arc<str>, within: Duration) -> Result<Arc<Connection>, Error> {
         if let Some(connection) = self.connected() {
             return Ok(connection);
         }
@@ -97,7 +87,7 @@ impl Place {
         if let Some(connection) = self.connected() {
             return Ok(connection);
         }
-        let connection = Arc::new(Connection::open(address.clone(), within, patience).await?);
+        let connection = Arc::new(Connection::open(address.clone(), within).await?);
         *self.open.lock() = Some(connection.clone());
         Ok(connection)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rocketmq_link::{Error, Options, Outgoing, Queue, RocketMq};
+use rocketmq_link::{Error, Options, Outgoing, Queue, RocketMq, Sent};
 use servers::RocketMq as Server;
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -40,7 +40,10 @@ async fn what_is_sent_is_pulled_in_order_and_what_is_too_large_is_named() {
     // Two batches, one that goes alone, one that the broker and one that no frame takes.
     let sizes = [100, 300_000, 300_000, 7, 2_000_000, 9 << 20, 1, 16 << 20, 2];
     let messages: Vec<_> = (1..).zip(sizes).map(|(filling, size)| outgoing(size, filling)).collect();
-    assert_eq!(client.send(queue, &messages, WITHIN).await, Ok(vec![5, 7]));
+    assert_eq!(
+        client.send(queue, &messages, WITHIN).await,
+        Ok(Sent { too_large: vec![5, 7], less_safe: None })
+    );
     assert_eq!(client.end(queue).await, Ok(7));
     let expected: Vec<_> = messages
         .iter()

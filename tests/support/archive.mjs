@@ -42,7 +42,7 @@ export class Archive {
   #take(key, partition, text) {
     try {
       const value = JSON.parse(text);
-      if (value.conversation !== key || value.version !== 1) throw new Error(`${key}: ${text}`);
+      if (!key || value.conversation !== key || value.version !== 1) throw new Error(`${key}: ${text}`);
       this.records.push({ key, partition, value });
     } catch (error) {
       this.problems.push(error.message);

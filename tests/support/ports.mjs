@@ -4,6 +4,7 @@ import { mkdirSync, openSync, closeSync, readFileSync, rmSync, rmdirSync, statSy
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 
 /**
  * The usual ports of ZooKeeper, Redis (and of another one for the relay), Kafka (and of its controller), and RocketMQ (its name server, and a
@@ -19,11 +20,17 @@ export const PORTS = [
   50001, 50002, 50011, 50012,
   50100, 50101, 50110, 50111, 50120, 50121,
 ];
-/** Divided by this, no two of `PORTS` leave the same remainder: so no port of one cluster is one of another cluster's (`ports.test.mjs`). */
-export const STEP = 197;
 // The highest offset keeps 50122 below 65536.
 const FIRST = 10_100;
 const LAST = 15_300;
+/** The least number of which no two of `PORTS` are a multiple apart within the offsets: no port of one cluster is one of another cluster's. */
+export const STEP = 29;
+/** How far apart two offsets may be. */
+export const SPAN = LAST - FIRST;
+
+// A port of which a connection went out stays taken for a minute after that: a test with thousands of connections may leave no offset free.
+const FREE_MS = 90_000;
+const LOOK_MS = 1_000;
 
 // Outgoing connections get any free port of a range in which most of ours lie, also one that a node of the cluster that is just
 // starting was to listen at; not those that are written here, which needs the rights for it.
@@ -42,7 +49,17 @@ const reservation = (offset) => join(reservations, `offset-${offset}`);
  */
 export async function reserveOffset() {
   mkdirSync(reservations, { recursive: true });
-  const span = Math.floor((LAST - FIRST) / STEP) + 1;
+  const deadline = Date.now() + FREE_MS;
+  for (;;) {
+    const offset = await freeOffset();
+    if (offset !== undefined) return offset;
+    if (Date.now() > deadline) throw new Error('no port offset is free: are old clusters still running?');
+    await pause(LOOK_MS);
+  }
+}
+
+async function freeOffset() {
+  const span = Math.floor(SPAN / STEP) + 1;
   const start = Math.floor(Math.random() * span);
   for (let tried = 0; tried < span; tried += 1) {
     const offset = FIRST + ((start + tried) % span) * STEP;
@@ -51,7 +68,7 @@ export async function reserveOffset() {
     if ((await Promise.all(PORTS.map((port) => isFree(port + offset)))).every(Boolean)) return offset;
     releaseOffset(offset);
   }
-  throw new Error('no port offset is free: are old clusters still running?');
+  return undefined;
 }
 
 export function releaseOffset(offset) {

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { PORTS, STEP, releaseOffset, reserveOffset } from './ports.mjs';
+import { PORTS, SPAN, STEP, releaseOffset, reserveOffset } from './ports.mjs';
 
-test('no two ports leave the same remainder', () => {
-  const same = PORTS.filter((port, index) => PORTS.findIndex((other) => other % STEP === port % STEP) !== index);
+test('no two ports are as far apart as two offsets', () => {
+  const apart = (port, other) => port < other && other - port <= SPAN && (other - port) % STEP === 0;
+  const same = PORTS.flatMap((port) => PORTS.filter((other) => port === other ? false : apart(port, other)).map((other) => [port, other]));
   assert.deepEqual(same, [], 'a port was added that is in the way of another cluster: another STEP is needed');
 });
 

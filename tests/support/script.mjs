@@ -35,5 +35,6 @@ export function firstConversation(data, ticketUrl) {
   return execFileSync('node', [join(ROOT, 'examples', 'first-conversation.mjs'), ticketUrl], {
     env: { ...process.env, PHALANX__JWT__HS256_SECRET: secret },
     encoding: 'utf8',
+    timeout: BUDGET_MS,
   });
 }

@@ -184,8 +184,11 @@ async fn begin(client: &RocketMq, topic: &str, within: Duration) -> Result<(Queu
     let beginning = Outgoing { key: String::new(), body: Bytes::from_static(BEGINNING) };
     match client.append(&queue, &beginning, within).await {
         Ok(offset) => Ok((queue, end, offset + 1)),
-        // It is not said where.
-        Err(error) if error.is_stored() => Ok((queue, end, end)),
+        // The name servers still lead to what is no more.
+        Err(error) if error.is_topic_missing() => {
+            client.make(topic, 1).await?;
+            Err(error)
+        }
         Err(error) => Err(error),
     }
 }
