@@ -270,7 +270,7 @@ impl RocketMq {
     /// Reads from `offset` on; waits for `wait`, or up to 5 s longer, where nothing is there.
     ///
     /// # Errors
-    /// [`Error::Moved`]: nothing is there, nor will be. And whatever keeps the broker from answering.
+    /// [`Error::Moved`], and whatever keeps the broker from answering.
     pub async fn pull(&self, queue: &Queue, offset: u64, wait: Duration) -> Result<Pulled, Error> {
         let fields = [
             ("consumerGroup", CONSUMERS.to_owned()),
