@@ -26,8 +26,7 @@ test('two devices of a user have places of their own', async () => {
   await Promise.all([phone, pad].map((device) => device.receives(conversation, 4)));
   await phone.confirm(conversation, 3);
   await pad.confirm(conversation, 1);
-  phone.close();
-  pad.close();
+  await Promise.all([phone.leave(), pad.leave()]);
   const [phoneAgain, padAgain] = [await on(bob, 'phone'), await on(bob, 'pad')];
   await phoneAgain.receives(conversation, 1);
   await padAgain.receives(conversation, 3);
@@ -143,7 +142,7 @@ test('a device that was away for weeks goes on where it was', async () => {
   await alice.sendTo(bob, 0);
   await phone.receives(conversation, 1);
   await phone.confirm(conversation, 1);
-  phone.close();
+  await phone.leave();
   // Others come and go meanwhile, and much is written.
   const pad = await on(bob, 'pad');
   for (let body = 1; body <= 500; body += 1) await alice.sendTo(bob, body);
@@ -174,7 +173,7 @@ describe('where no hint arrives', () => {
     older.close();
     // Closing writes what it had confirmed, or would.
     await newer.confirm(conversation, 1);
-    newer.close();
+    await newer.leave();
     const back = await Client.connect(deaf.cluster, bob, { avoid: [older.node] });
     await back.receives(conversation, 2);
     assert.deepEqual(back.messages.map((message) => message.body), [2, 3]);

@@ -192,7 +192,7 @@ describe('on a cluster that works', () => {
     await bob.receives(`g:${name}`, 1);
     await bob.confirm(conversation, 4);
     await bob.confirm(`g:${name}`, 1);
-    bob.close();
+    await bob.leave();
     const other = await Client.connect(suite.cluster, bob.user, { device: 'other' });
     await alice.must('recall', { conversation, seq: 2 });
     await alice.must('recall', { conversation: `g:${name}`, seq: 1 });
@@ -262,7 +262,7 @@ describe('with a relay that loses every hint', () => {
     await alice.sendTo(bob.user, 'secret');
     await bob.receives(conversation, 1, BUDGET_MS);
     await bob.confirm(conversation, 1);
-    bob.close();
+    await bob.leave();
     // Everything is confirmed, so that nothing is read of it when the device comes back.
     const back = await Client.connect(suite.cluster, bob.user);
     await alice.must('recall', { conversation, seq: 1 });

@@ -21,7 +21,7 @@ test('what was not confirmed is replayed, what was confirmed is not', async () =
   for (const body of [1, 2, 3, 4]) await alice.sendTo(bob.user, body);
   await bob.receives(conversation, 4);
   await bob.confirm(conversation, 2);
-  bob.close();
+  await bob.leave();
   for (const body of [5, 6]) await alice.sendTo(bob.user, body);
   const back = await Client.connect(suite.cluster, bob.user);
   assert.equal(back.ready.resumed, true);
@@ -103,7 +103,7 @@ test('a confirmation of what was never given is clamped', async () => {
   await alice.sendTo(bob.user, 1);
   await bob.receives(conversation, 1);
   await bob.confirm(conversation, 1_000_000);
-  bob.close();
+  await bob.leave();
   await alice.sendTo(bob.user, 2);
   const back = await Client.connect(suite.cluster, bob.user);
   await back.receives(conversation, 1);

@@ -84,7 +84,8 @@ export class Client {
     for (;;) {
       const ticket = await ticketFor(cluster, user, { device, avoid, scope });
       try {
-        return await Client.withTicket(ticket, user, socket);
+        const client = await Client.withTicket(ticket, user, socket);
+        return Object.assign(client, { cluster, device: device ?? 'default' });
       } catch (error) {
         if (error.code !== 'wrong_node' || performance.now() > deadline) throw error;
       }
@@ -174,6 +175,17 @@ export class Client {
   /** Says goodbye. */
   close() {
     this.socket.disconnect();
+  }
+
+  /**
+   * Says goodbye, and waits until the cluster has noted it. A device that comes back before that replaces this connection, and may get again what
+   * was confirmed in the last second: confirmations are written once a second, and when a connection has ended.
+   */
+  async leave() {
+    this.close();
+    const devices = async () => (await this.cluster.stat('GET', `/v1/users/${encodeURIComponent(this.user)}/presence`)).body.devices;
+    const isThere = ({ device, node }) => device === this.device && node === this.node;
+    await until(async () => !(await devices()).some(isThere), ANSWER_MS, `${this.user} has left`);
   }
 
   /** Cuts its connections below socket.io, as a network that goes away does. */
