@@ -241,7 +241,7 @@ on_test2() { node_tests test2 "${both[@]}"; }
 across=()
 for name in conversation devices groups limits marks membership presence resume rooms signals watch; do across+=("tests/e2e/$name.test.mjs"); done
 $quick || across+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
-# One after the other: a broker takes as much of the processor as the nodes of a cluster, and all of it ends before test2 does.
+# One after the other: a broker takes as much of the processor as the nodes of a cluster.
 on_relays() {
   local relay
   for relay in "${relays[@]}"; do
