@@ -65,7 +65,9 @@ impl Inbox {
     }
 
     pub(crate) fn up(&self) {
-        self.link.send_if_modified(|link| std::mem::replace(link, Link::Up) != Link::Up);
+        if self.link.send_if_modified(|link| std::mem::replace(link, Link::Up) != Link::Up) {
+            tracing::info!(node = &*self.id, "the subscription is back");
+        }
     }
 
     /// Whether it was up.
