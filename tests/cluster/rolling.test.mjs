@@ -2,7 +2,7 @@
 // twice (once with a spear more), nobody is stormed, and nothing that was acknowledged is lost.
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { inSeconds, sign } from '../support/jwt.mjs';
 import { Ledger } from '../support/ledger.mjs';
 import { releaseOffset, reserveOffset } from '../support/ports.mjs';
 import { ROOT } from '../support/process.mjs';
+import { placed, script } from '../support/script.mjs';
 import { until } from '../support/wait.mjs';
 
 const SPEARS = 3;
@@ -29,18 +30,7 @@ const FEWEST = 60;
 // Where others keep the machine busy, moves are held up and let go together, and seconds say nothing of the spears.
 const BUSY = 3 * availableParallelism();
 const SEND_EVERY_MS = 800;
-const SCRIPT_MS = 240_000;
 const BUDGET_MS = 30_000;
-
-/** Runs bin/NAME.sh; answers its exit code and everything it printed. */
-function script(name, args, env) {
-  return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env }, timeout: SCRIPT_MS, cwd: tmpdir() };
-    execFile(join(ROOT, 'bin', `${name}.sh`), args, options, (error, stdout, stderr) => {
-      resolve({ code: error ? error.code : 0, output: stdout + stderr });
-    });
-  });
-}
 
 /** A user on the official client alone: told to move, it connects elsewhere and leaves then; closed, it comes back. */
 class Raw {
@@ -167,10 +157,7 @@ describe('a rolling restart of test2 under load', () => {
     directory = mkdtempSync(join(tmpdir(), 'phalanx-rolling-'));
     offset = await reserveOffset();
     env = {
-      PHALANX__CLUSTER__DATA_DIR: join(directory, 'data'),
-      PHALANX__INSTANCE__PORT_OFFSET: String(offset),
-      PHALANX__ZOOKEEPER__SERVERS: `["127.0.0.1:${2181 + offset}"]`,
-      PHALANX__REDIS__SERVERS: `["127.0.0.1:${6379 + offset}"]`,
+      ...placed(directory, offset),
       PHALANX__SPEAR__INSTANCES: String(SPEARS),
       PHALANX__SPEAR__DRAIN_TIMEOUT_MS: String(DRAIN_MS),
       // All of them come from one address, and faster than people do.

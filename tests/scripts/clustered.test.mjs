@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { releaseOffset, reserveOffset } from '../support/ports.mjs';
-import { firstConversation, processes, script } from '../support/script.mjs';
+import { firstConversation, placed, processes, script } from '../support/script.mjs';
 import { Server } from '../support/server.mjs';
 import { until } from '../support/wait.mjs';
 
@@ -24,12 +24,7 @@ describe('the scripts on test2', () => {
     // With what a shell would split or take for a quote.
     directory = mkdtempSync(join(tmpdir(), "phalanx scripts' "));
     offset = await reserveOffset();
-    env = {
-      PHALANX__CLUSTER__DATA_DIR: join(directory, 'data'),
-      PHALANX__INSTANCE__PORT_OFFSET: String(offset),
-      PHALANX__ZOOKEEPER__SERVERS: `["127.0.0.1:${2181 + offset}"]`,
-      PHALANX__REDIS__SERVERS: `["127.0.0.1:${6379 + offset}"]`,
-    };
+    env = placed(directory, offset);
     // One of the two servers is there already: it is used, and left alone.
     mkdirSync(join(directory, 'servers'));
     redis = await Server.start('redis', { port: 6379 + offset, directory: join(directory, 'servers') });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { releaseOffset, reserveOffset } from '../support/ports.mjs';
-import { firstConversation, processes, script } from '../support/script.mjs';
+import { firstConversation, placed, processes, script } from '../support/script.mjs';
 import { Server } from '../support/server.mjs';
 
 /** Each profile's servers, by the setting that says where they are, and those that are started with their usual ports. */
@@ -30,13 +30,7 @@ for (const profile of profiles) {
     before(async () => {
       directory = mkdtempSync(join(tmpdir(), 'phalanx-scripts-'));
       offset = await reserveOffset();
-      env = {
-        PHALANX__CLUSTER__DATA_DIR: join(directory, 'data'),
-        PHALANX__INSTANCE__PORT_OFFSET: String(offset),
-        PHALANX__ZOOKEEPER__SERVERS: `["127.0.0.1:${2181 + offset}"]`,
-        PHALANX__REDIS__SERVERS: `["127.0.0.1:${6379 + offset}"]`,
-        [setting]: `["127.0.0.1:${names + offset}"]`,
-      };
+      env = { ...placed(directory, offset), [setting]: `["127.0.0.1:${names + offset}"]` };
     });
 
     after(async () => {

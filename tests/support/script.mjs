@@ -7,7 +7,8 @@ import { join } from 'node:path';
 
 import { ROOT } from './process.mjs';
 
-const BUDGET_MS = 120_000;
+// The slowest, a rolling restart, waits for one node after the other.
+const BUDGET_MS = 240_000;
 
 /** Runs bin/NAME.sh; answers its exit code and everything it printed. */
 export function script(name, args = [], env = {}) {
@@ -17,6 +18,16 @@ export function script(name, args = [], env = {}) {
       resolve({ code: error ? error.code : 0, output: stdout + stderr });
     });
   });
+}
+
+/** What tells the scripts to keep a cluster's files in `directory`, and to use its ports and those of ZooKeeper and Redis moved by `offset`. */
+export function placed(directory, offset) {
+  return {
+    PHALANX__CLUSTER__DATA_DIR: join(directory, 'data'),
+    PHALANX__INSTANCE__PORT_OFFSET: String(offset),
+    PHALANX__ZOOKEEPER__SERVERS: `["127.0.0.1:${2181 + offset}"]`,
+    PHALANX__REDIS__SERVERS: `["127.0.0.1:${6379 + offset}"]`,
+  };
 }
 
 /** What a supervisor keeps running, by name: `{state, pid, restarts}`. `data`: where the profile's cluster keeps its files. */

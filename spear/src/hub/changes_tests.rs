@@ -51,16 +51,19 @@ async fn read(fixture: &Fixture, name: &str, conversation: &Conversation, seq: u
     hint(conversation, &marked.logged.expect("it has moved"), change)
 }
 
-/// Stores and delivers a message, and waits until nobody here has to read it from the store any more: what is done next would be
-/// read with it.
+/// Waits until nobody here has to read a conversation from the store any more.
+async fn settle(fixture: &Fixture, conversation: &Conversation) {
+    let settled = || fixture.hub.existing(conversation).is_none_or(|sequencer| sequencer.is_everybody_live());
+    fixture.until("everybody is live", settled).await;
+}
+
+/// Stores and delivers a message, and waits until it is settled: what is done next would be read with it.
 async fn send(fixture: &Fixture, from: &str, destination: Destination) {
     let sent = fixture.append(from, destination, 0).await;
     let Payload::Message(hint) = &sent else { panic!("a message's hint: {sent:?}") };
     let conversation = hint.conversation.clone();
     fixture.deliver(sent);
-    let settled =
-        || fixture.hub.existing(&conversation).is_none_or(|sequencer| sequencer.is_everybody_live());
-    fixture.until("everybody is live", settled).await;
+    settle(fixture, &conversation).await;
 }
 
 /// Confirms everything up to `seq`, and ends the connection without saying that it has arrived.
@@ -196,7 +199,7 @@ async fn one_who_does_not_keep_up_misses_no_change() {
     has(&bob, &["m1", "m2", "r1"]).await;
     bob.read(PLENTY);
     has(&bob, &["m1", "m2", "r1", "r2"]).await;
-    // It is live again.
+    settle(&fixture, &ab).await;
     let change = read(&fixture, "bob", &ab, 2).await;
     fixture.flaky.fail(Some("changes"));
     fixture.deliver(change);
