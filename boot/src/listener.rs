@@ -142,8 +142,13 @@ fn range() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use parking_lot::Mutex;
-    use tokio::{io::AsyncReadExt as _, net::TcpStream};
+    use tokio::{
+        io::AsyncReadExt as _,
+        net::{TcpSocket, TcpStream},
+    };
 
     use super::*;
 
@@ -151,14 +156,22 @@ mod tests {
     const LONG: Patience = Patience { give_up: Duration::from_secs(30), pause: Duration::from_millis(5) };
     const SHORT: Patience = Patience { give_up: Duration::from_millis(50), pause: Duration::from_millis(5) };
 
-    /// An outgoing connection, its other end, and the local port that it holds.
-    async fn outgoing() -> (TcpStream, TcpStream, u16) {
+    /// An outgoing connection from one of these ports, its other end, and the port.
+    async fn outgoing(ports: Range<u16>) -> (TcpStream, TcpStream, u16) {
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = server.local_addr().expect("bound");
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), server.accept());
-        let client = client.expect("connected");
-        let port = client.local_addr().expect("connected").port();
-        (client, accepted.expect("accepted").0, port)
+        // Not one that the system chooses: an ended connection of somebody else's may hold it as well, for a minute.
+        let beginning = std::process::id() as usize % ports.len();
+        let (socket, port) = ports
+            .cycle()
+            .skip(beginning)
+            .find_map(|port| {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                socket.bind(([127, 0, 0, 1], port).into()).is_ok().then_some((socket, port))
+            })
+            .expect("a free port");
+        let (client, accepted) = tokio::join!(socket.connect(address), server.accept());
+        (client.expect("connected"), accepted.expect("accepted").0, port)
     }
 
     async fn bind_here(port: u16, patience: Patience) -> Result<TcpListener, ListenError> {
@@ -167,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_holds_the_port_is_waited_for_until_it_ends() {
-        let (client, _other_end, port) = outgoing().await;
+        let (client, _other_end, port) = outgoing(20_000..26_000).await;
         let client = Mutex::new(Some(client));
         let told = Mutex::new(Vec::new());
         let ending = CancellationToken::new();
@@ -186,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_stays_held_is_given_up_with_the_cure() {
-        let (client, mut other_end, port) = outgoing().await;
+        let (client, mut other_end, port) = outgoing(26_000..32_000).await;
         // Who closes first keeps the port, in TIME_WAIT.
         drop(client);
         assert_eq!(other_end.read(&mut [0]).await.expect("the end"), 0);
@@ -201,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_who_is_asked_to_end_waits_no_longer() {
-        let (_client, _other_end, port) = outgoing().await;
+        let (_client, _other_end, port) = outgoing(26_000..32_000).await;
         let ending = CancellationToken::new();
         let refused = bind("spear-1", "127.0.0.1", port, LONG, &ending, |_| ending.cancel()).await;
         assert!(matches!(refused, Err(ListenError::Ending { .. })), "{refused:?}");
