@@ -127,6 +127,21 @@ impl RocketMq {
         Ok(queues)
     }
 
+    /// The queues of a topic, as [`queues`](Self::queues) answers them; where nobody knows it, it is made as by [`make`](Self::make).
+    ///
+    /// # Errors
+    /// What either may answer.
+    pub async fn queues_or_make(&self, topic: &str, queues: u32) -> Result<Vec<Queue>, Error> {
+        match self.queues(topic).await {
+            Err(Error::NoTopic(_)) => {
+                self.make(topic, queues).await?;
+                tracing::info!(topic, "the topic is there");
+                self.queues(topic).await
+            }
+            found => found,
+        }
+    }
+
     /// Makes a topic of so many queues on one broker, which its name decides, unless a broker has it already; waits until the name servers know it.
     /// All brokers must answer: one that does not may have it. Those older than 5.0 do not know the question, and take the new number of queues.
     ///

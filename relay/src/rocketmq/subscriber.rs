@@ -171,14 +171,7 @@ impl Subscriber {
 /// Where the topic's queue is, its end as it can be read, and where the subscription begins: there may be messages between, which were stored before
 /// and cannot be read yet.
 async fn begin(client: &RocketMq, topic: &str, within: Duration) -> Result<(Queue, u64, u64), Error> {
-    let queues = match client.queues(topic).await {
-        Err(Error::NoTopic(_)) => {
-            client.make(topic, 1).await?;
-            tracing::info!(topic, "a topic is made");
-            client.queues(topic).await?
-        }
-        queues => queues?,
-    };
+    let queues = client.queues_or_make(topic, 1).await?;
     let queue = queues.into_iter().next().ok_or(Error::NoBroker)?;
     let end = client.end(&queue).await?;
     let beginning = Outgoing { key: String::new(), body: Bytes::from_static(BEGINNING) };

@@ -16,9 +16,6 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::{ExportSettings, Record, topic::Topic};
 
-/// Between two looks whether a topic that the name servers do not know is known by now.
-const LOOK: Duration = Duration::from_millis(500);
-
 /// A client for all shares, and the topic's queues.
 pub(super) struct RocketMqTopic {
     topic: String,
@@ -51,22 +48,9 @@ impl RocketMqTopic {
         match found {
             Some(found) => Ok(found),
             None => {
-                let queues: Arc<[Queue]> = self.find().await?.into();
+                let queues: Arc<[Queue]> = self.client.queues_or_make(&self.topic, self.queues).await?.into();
                 // Another share may have found them meanwhile.
                 Ok(self.found.lock().get_or_insert(queues).clone())
-            }
-        }
-    }
-
-    async fn find(&self) -> Result<Vec<Queue>, Error> {
-        if let Err(Error::NoTopic(_)) = self.client.queues(&self.topic).await {
-            self.client.make(&self.topic, self.queues).await?;
-            tracing::info!(topic = self.topic, "the topic is there");
-        }
-        loop {
-            match self.client.queues(&self.topic).await {
-                Err(Error::NoTopic(_)) => time::sleep(LOOK).await,
-                found => return found,
             }
         }
     }
