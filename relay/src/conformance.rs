@@ -34,6 +34,7 @@ macro_rules! conformance {
             hints_of_one_publisher_keep_their_order,
             batches_take_their_place_when_first_polled,
             hints_of_many_publishers_all_arrive,
+            what_a_publisher_has_taken_arrives_though_it_ends,
             a_later_subscription_replaces_the_former,
             a_node_may_subscribe_again_after_it_left,
             nobody_need_subscribe,
@@ -170,6 +171,20 @@ pub async fn hints_of_many_publishers_all_arrive(fixture: impl Fixture) {
     }
     for publisher in publishers {
         within("the end of a publisher", publisher).await.expect("it does not panic");
+    }
+}
+
+/// A node that ends leaves nothing untold.
+pub async fn what_a_publisher_has_taken_arrives_though_it_ends(fixture: impl Fixture) {
+    let mut subscription = subscribe(&fixture.connect().await, "spear-1").await;
+    let (publisher, count) = (fixture.connect().await, fixture.queue_capacity().min(200));
+    for number in 0..count {
+        // Many enough bytes that not all are gone when it ends.
+        publish(&publisher, vec![publication("spear-1", format!("{number:0>60000}"))]).await;
+    }
+    drop(publisher);
+    for expected in 0..count {
+        assert_eq!(number(&next(&mut subscription).await), expected);
     }
 }
 

@@ -73,7 +73,8 @@ pub trait Relay: Send + Sync + 'static {
     ///
     /// A batch takes its place in the order when the future is first polled: of two batches to one target, the one that
     /// was polled first arrives first. [`Publisher`] relies on it. It is polled under a lock, so the first poll must
-    /// neither block nor call the same [`Publisher`].
+    /// neither block nor call the same [`Publisher`]. What it was answered `Ok` for is published even where the relay is dropped after that,
+    /// as long as the runtime lives.
     ///
     /// # Errors
     /// [`RelayError::Unavailable`]: some or all of it may not have been published.

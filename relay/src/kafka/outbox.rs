@@ -34,8 +34,9 @@ const TARGETS_MAX: usize = 4_096;
 
 /// Hands hints to the producer, which keeps their order and goes by itself: what the broker says of them is only counted.
 pub(super) struct Outbox {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Arc<ThreadedProducer<Deliveries>>,
     prefix: String,
+    publish_timeout: Duration,
     targets: Mutex<HashMap<Arc<str>, Arc<Target>>>,
 }
 
@@ -129,7 +130,12 @@ impl Outbox {
             .producer()
             .create_with_context::<_, ThreadedProducer<Deliveries>>(Deliveries::default())
             .map_err(|error| unavailable(&error))?;
-        Ok(Self { producer, prefix: options.topic_prefix.clone(), targets: Mutex::default() })
+        Ok(Self {
+            producer: Arc::new(producer),
+            prefix: options.topic_prefix.clone(),
+            publish_timeout: options.publish_timeout,
+            targets: Mutex::default(),
+        })
     }
 
     /// Hands the batch over at the first poll. Waits only where it is not known yet whether the topic of a target is there.
@@ -228,5 +234,20 @@ impl Outbox {
         });
         targets.insert(id.clone(), target.clone());
         target
+    }
+}
+
+/// What was handed over is still published, as far as it can be within the time for which hints may wait.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let (producer, within) = (self.producer.clone(), self.publish_timeout);
+        // Where there is no runtime any more the process ends.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || {
+                if let Err(error) = producer.flush(within) {
+                    tracing::debug!(%error, "hints are left that were not published");
+                }
+            });
+        }
     }
 }
