@@ -9,7 +9,7 @@ use redis_link::Mode;
 use servers::RedisCluster;
 use store::{RedisOptions, RedisStore, conformance::Place};
 
-use crate::support::{Shared, open, options};
+use crate::support::{Shared, open, patient};
 
 static SERVERS: Shared<RedisCluster> = Shared::new();
 
@@ -22,7 +22,7 @@ struct Prefix {
 impl Prefix {
     async fn new() -> Self {
         let servers = SERVERS.get(RedisCluster::start).await;
-        Self { options: options(Mode::Cluster, servers.addresses(), 1), _servers: servers }
+        Self { options: patient(Mode::Cluster, servers.addresses(), 1), _servers: servers }
     }
 }
 

@@ -9,7 +9,7 @@ use redis_link::Mode;
 use servers::Redis;
 use store::{RedisOptions, RedisStore, conformance::Place};
 
-use crate::support::{Shared, open, options};
+use crate::support::{Shared, open, patient};
 
 static SERVERS: Shared<Redis> = Shared::new();
 
@@ -22,7 +22,7 @@ struct Prefix {
 impl Prefix {
     async fn new() -> Self {
         let servers = SERVERS.get(Redis::start).await;
-        Self { options: options(Mode::Single, vec![servers.address()], 0), _servers: servers }
+        Self { options: patient(Mode::Single, vec![servers.address()], 0), _servers: servers }
     }
 }
 

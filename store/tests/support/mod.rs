@@ -52,6 +52,14 @@ pub(crate) fn options(mode: Mode, servers: Vec<String>, replicas: u32) -> RedisO
     RedisOptions { link, prefix: fresh_prefix(), wait, ..RedisOptions::default() }
 }
 
+/// Options for the suite, with times that a busy machine does not exceed.
+pub(crate) fn patient(mode: Mode, servers: Vec<String>, replicas: u32) -> RedisOptions {
+    let RedisOptions { mut link, wait, .. } = options(mode, servers, replicas);
+    link.response_timeout = 2 * BUDGET;
+    let wait = wait.map(|wait| Wait { timeout: BUDGET, ..wait });
+    RedisOptions { link, prefix: fresh_prefix(), wait, ..RedisOptions::default() }
+}
+
 /// A store.
 pub(crate) fn open(options: &RedisOptions) -> RedisStore {
     RedisStore::open(options.clone()).expect("the options fit together")
