@@ -267,6 +267,11 @@ impl Connection {
         }
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.attached.lock().gone
+    }
+
     /// Notes whose presence it watches; at most `most` in all.
     pub(crate) fn watch(&self, users: &[User], most: usize) -> Result<(), WatchRefused> {
         let mut attached = self.attached.lock();

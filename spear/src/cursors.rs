@@ -8,7 +8,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use wire::Conversation;
 
-use crate::connection::Connection;
+use crate::{connection::Connection, hub::Move};
 
 /// Moves of one device are gathered for this long; a crash may repeat them, which devices dedupe (CONTRACT §3, `ack`).
 const GATHER: Duration = Duration::from_secs(1);
@@ -19,37 +19,13 @@ const CHUNK: usize = 1000;
 pub(crate) struct CursorWriter {
     store: Arc<dyn Store>,
     dirty: Mutex<Vec<Arc<Connection>>>,
-    taken: Mutex<Taken>,
-}
-
-/// What was taken to be written in this round and in the one before, by device and epoch of the connection.
-///
-/// The store ignores a move when the device's next connection has been registered meanwhile. Who is told of that one writes it again, with
-/// its epoch; that is told within a round or two (`spear.delivery.takeover_timeout_ms`), or never.
-#[derive(Default)]
-struct Taken {
-    now: HashMap<(DeviceKey, u64), Vec<(Conversation, u64)>>,
-    before: HashMap<(DeviceKey, u64), Vec<(Conversation, u64)>>,
-}
-
-impl Taken {
-    fn add(&mut self, connection: &Connection, cursors: &[(Conversation, u64)]) {
-        let key = (connection.identity.key.clone(), connection.epoch());
-        self.now.entry(key).or_default().extend_from_slice(cursors);
-    }
-
-    /// Gives to a connection that was replaced what may have been ignored.
-    fn give_back(&mut self, connection: &Connection) {
-        let key = (connection.identity.key.clone(), connection.epoch());
-        for cursors in [self.before.remove(&key), self.now.remove(&key)].into_iter().flatten() {
-            connection.put_back(cursors);
-        }
-    }
+    /// What [`flush`](Self::flush) writes at this moment, by device and epoch of the connection.
+    under_way: Mutex<HashMap<(DeviceKey, u64), Vec<(Conversation, u64)>>>,
 }
 
 impl CursorWriter {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, dirty: Mutex::default(), taken: Mutex::default() }
+        Self { store, dirty: Mutex::default(), under_way: Mutex::default() }
     }
 
     /// The connection has something to be written.
@@ -66,45 +42,83 @@ impl CursorWriter {
         self.flush().await;
     }
 
-    async fn flush(&self) {
-        {
-            let mut taken = self.taken.lock();
-            taken.before = std::mem::take(&mut taken.now);
-        }
+    /// Writes everything that is not written yet.
+    pub(crate) async fn flush(&self) {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         for chunk in dirty.chunks(CHUNK) {
             self.write(chunk).await;
         }
     }
 
-    /// Writes what these connections have confirmed; what cannot be written is kept for the next time.
-    pub(crate) async fn write(&self, connections: &[Arc<Connection>]) {
+    /// Writes what these connections have confirmed; what the store does not take is kept for the next time.
+    async fn write(&self, connections: &[Arc<Connection>]) {
         let mut writers = Vec::with_capacity(connections.len());
         let mut moves = Vec::with_capacity(connections.len());
         for connection in connections {
-            // In one step: who writes the same connection's at this moment finds them in either place.
-            let mut taken = self.taken.lock();
-            let epoch = connection.cursor_epoch();
-            if epoch != connection.epoch() {
-                taken.give_back(connection);
-            }
+            // In one step: the last write of a connection that ends now finds them in either place.
+            let mut under_way = self.under_way.lock();
             let cursors = connection.take_confirmed();
             if !cursors.is_empty() {
-                taken.add(connection, &cursors);
-                moves.push(CursorMove { key: connection.identity.key.clone(), epoch, cursors });
-                writers.push(connection.clone());
+                under_way.insert(place(connection), cursors.clone());
+                moves.push(move_of(connection, cursors));
+                writers.push(connection);
             }
         }
         if moves.is_empty() {
             return;
         }
-        if let Err(error) = self.store.move_cursors(moves.clone()).await {
+        let answer = self.store.move_cursors(moves.clone()).await;
+        if let Err(error) = &answer {
             tracing::warn!(%error, devices = moves.len(), "cursors are not written; they are tried again");
-            for (connection, unwritten) in writers.into_iter().zip(moves) {
-                if connection.put_back(unwritten.cursors) {
-                    self.mark(connection);
+        }
+        for (at, (connection, CursorMove { cursors, .. })) in writers.into_iter().zip(moves).enumerate() {
+            let mut under_way = self.under_way.lock();
+            under_way.remove(&place(connection));
+            // Of one that has ended, the store will not take it the next time either.
+            let (is_written, is_vain) = match &answer {
+                Ok(taken) => (taken[at], connection.is_gone()),
+                Err(_) => (false, false),
+            };
+            if !is_written && connection.put_back(cursors) && !is_vain {
+                self.mark(connection.clone());
+            }
+        }
+    }
+
+    /// Writes what a connection had confirmed that is on its way out. The store takes nothing of it once the device's next one is registered:
+    /// then whose that is, is waited for, and it is written in its name.
+    pub(crate) async fn write_last(&self, connection: &Arc<Connection>, ending: &Move, within: Duration) {
+        let cursors = {
+            let under_way = self.under_way.lock();
+            let mut cursors = connection.take_confirmed();
+            cursors.extend(under_way.get(&place(connection)).into_iter().flatten().cloned());
+            cursors
+        };
+        if cursors.is_empty() {
+            return;
+        }
+        let mut last = move_of(connection, cursors);
+        loop {
+            match self.store.move_cursors(vec![last.clone()]).await {
+                Ok(taken) if taken == [true] => return,
+                Ok(_) => match time::timeout(within, ending.newer(last.epoch)).await {
+                    Ok(epoch) => last.epoch = epoch,
+                    Err(_) => return,
+                },
+                Err(error) => {
+                    tracing::warn!(%error, user = %last.key.user, "cursors are not written; they are tried again");
+                    connection.put_back(last.cursors);
+                    return self.mark(connection.clone());
                 }
             }
         }
     }
+}
+
+fn place(connection: &Connection) -> (DeviceKey, u64) {
+    (connection.identity.key.clone(), connection.epoch())
+}
+
+fn move_of(connection: &Connection, cursors: Vec<(Conversation, u64)>) -> CursorMove {
+    CursorMove { key: connection.identity.key.clone(), epoch: connection.cursor_epoch(), cursors }
 }

@@ -402,7 +402,7 @@ impl Session {
         let received = context.hub.has_received_everything(&self.connection);
         let ending = context.hub.moving(&self.connection.identity.key);
         context.hub.remove(&self.connection);
-        context.cursors.write(std::slice::from_ref(&self.connection)).await;
+        context.cursors.write_last(&self.connection, &ending, context.takeover_timeout).await;
         // Whoever has replaced it may go on: its cursors are written.
         drop(ending);
         let key = self.connection.identity.key.clone();

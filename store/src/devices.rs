@@ -211,11 +211,11 @@ pub trait Devices: Send + Sync + 'static {
     /// [`StoreError`].
     async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError>;
 
-    /// Moves cursors forwards. Those of a device that is not known are ignored.
+    /// Moves cursors forwards. Answers for each move whether it was taken: not where its device is unknown, or has a newer connection.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<(), StoreError>;
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<bool>, StoreError>;
 
     /// Registers which groups a node wants hints of. From the answer on, appends to these groups answer a routing version
     /// that is not older than this change.

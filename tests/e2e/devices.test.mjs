@@ -154,6 +154,26 @@ test('a device that was away for weeks goes on where it was', async () => {
   assert.deepEqual(back.events.filter((event) => event.name === 'gap'), []);
 });
 
+describe('a device that closes and comes back at once', () => {
+  // As long as a busy machine may need.
+  const patient = withCluster({ env: { PHALANX__SPEAR__DELIVERY__TAKEOVER_TIMEOUT_MS: '20000' } });
+
+  test('is not given again what it has confirmed', async () => {
+    const [alice, bob] = Object.values(await usersOnDifferentSpears(patient.cluster, unique('u')));
+    const conversation = directConversation(alice, bob);
+    const sender = await Client.connect(patient.cluster, alice);
+    let phone = await Client.connect(patient.cluster, bob);
+    for (let body = 1; body <= 20; body += 1) {
+      await sender.sendTo(bob, body);
+      await phone.receives(conversation, 1);
+      assert.deepEqual(seqs(phone, conversation), [body], `after ${body - 1} moves`);
+      await phone.confirm(conversation, body);
+      phone.close();
+      phone = await Client.connect(patient.cluster, bob, { avoid: [phone.node] });
+    }
+  });
+});
+
 describe('where no hint arrives', () => {
   const deaf = withCluster({ env: { PHALANX__RELAY__FAULTS__DROP_EVERY: '1' } });
 

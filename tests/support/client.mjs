@@ -178,8 +178,8 @@ export class Client {
   }
 
   /**
-   * Says goodbye, and waits until the cluster has noted it. A device that comes back before that replaces this connection, and may get again what
-   * was confirmed in the last second: confirmations are written once a second, and when a connection has ended.
+   * Says goodbye, and waits until the cluster has noted it. A device that comes back before that replaces this connection, and where the hint about
+   * it is lost or late gets again what was confirmed in the last second.
    */
   async leave() {
     this.close();

@@ -15,7 +15,7 @@ use store::{
     Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space, SqliteOptions, SqliteStore,
     StoreError, Told, ToldPage, TrimStep, UserGroup, UserPresence, WatchChange, Watching,
 };
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, oneshot};
 use wire::{Conversation, Group, NodeRef, Room, User};
 
 /// Passes every call on, save the one that is to fail.
@@ -25,12 +25,21 @@ pub(super) struct Flaky {
     inner: RwLock<Option<SqliteStore>>,
     failing: Mutex<Option<&'static str>>,
     failures: AtomicUsize,
+    /// A call that waits before it is passed on, the next time.
+    held: Mutex<Option<(&'static str, oneshot::Receiver<()>)>>,
 }
 
 impl Flaky {
     pub(super) fn open(directory: &Path) -> Self {
         let inner = RwLock::new(Some(open(directory)));
-        Self { directory: directory.into(), inner, failing: Mutex::default(), failures: AtomicUsize::new(0) }
+        let failures = AtomicUsize::new(0);
+        Self {
+            directory: directory.into(),
+            inner,
+            failing: Mutex::default(),
+            failures,
+            held: Mutex::default(),
+        }
     }
 
     /// Forgets what need not survive a restart.
@@ -45,12 +54,28 @@ impl Flaky {
         *self.failing.lock() = call;
     }
 
+    /// The next one of this call waits until what is answered is dropped.
+    pub(super) fn hold(&self, call: &'static str) -> oneshot::Sender<()> {
+        let (release, released) = oneshot::channel();
+        *self.held.lock() = Some((call, released));
+        release
+    }
+
+    /// Whether the call that was to wait has come.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.lock().is_none()
+    }
+
     /// How many calls have failed.
     pub(super) fn failures(&self) -> usize {
         self.failures.load(Ordering::Relaxed)
     }
 
-    fn check(&self, call: &str) -> Result<(), StoreError> {
+    async fn check(&self, call: &str) -> Result<(), StoreError> {
+        let held = self.held.lock().take_if(|(held, _)| *held == call);
+        if let Some((_, released)) = held {
+            let _ = released.await;
+        }
         if self.failing.lock().is_none_or(|failing| failing != call) {
             return Ok(());
         }
@@ -68,7 +93,7 @@ macro_rules! pass_on {
         $(#[async_trait]
         impl $part for Flaky {
             $(async fn $call(&self, $($name: $kind),*) -> Result<$answer, StoreError> {
-                self.check(stringify!($call))?;
+                self.check(stringify!($call)).await?;
                 self.inner.read().await.as_ref().expect("it is open").$call($($name),*).await
             })*
         })*
@@ -110,7 +135,7 @@ pass_on! {
         fn generation() -> u64;
         fn assert_presence(node: &NodeRef, batch: Vec<Held>) -> Vec<bool>;
         fn cursors(key: &DeviceKey) -> Cursors;
-        fn move_cursors(batch: Vec<CursorMove>) -> ();
+        fn move_cursors(batch: Vec<CursorMove>) -> Vec<bool>;
         fn set_interest(node: &NodeRef, changes: Vec<InterestChange>) -> ();
         fn routing(groups: Vec<Group>) -> Vec<(u64, Vec<NodeRef>)>;
         fn set_room_members(node: &NodeRef, counts: Vec<RoomCount>) -> Vec<Vec<RoomHolder>>;

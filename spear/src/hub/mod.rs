@@ -64,6 +64,7 @@ use broadcast::Broadcasts;
 use interest::Interest;
 use rooms::Rooms;
 use sequencer::{Handed, Offered};
+pub(crate) use takeover::Move;
 use takeover::Takeovers;
 use watches::Watches;
 

@@ -6,13 +6,14 @@
 
 use std::{
     collections::HashMap,
+    future,
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
 use store::DeviceKey;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use wire::{Kick, NodeRef, Payload, Released};
 
 use super::Hub;
@@ -35,6 +36,10 @@ struct Moving {
     sessions: usize,
     /// The newest kick that came meanwhile: a session that begins has not been found by it.
     kick: Option<Kick>,
+    /// The epoch of the newest connection that has asked meanwhile; 0: none has. A back end that closes what is there is none.
+    newest: u64,
+    /// Made by who waits for that.
+    asking: Option<Arc<Notify>>,
     /// Who is to be told once nothing below an epoch is left.
     asked: Vec<(u64, NodeRef)>,
 }
@@ -49,6 +54,24 @@ struct Waiter {
 pub(crate) struct Move {
     hub: Weak<Hub>,
     key: DeviceKey,
+}
+
+impl Move {
+    /// The epoch of the device's connection that replaces one of `epoch`, as its kick says, which may still be to come.
+    pub(crate) async fn newer(&self, epoch: u64) -> u64 {
+        loop {
+            let asking = {
+                let Some(hub) = self.hub.upgrade() else { return future::pending().await };
+                let mut takeovers = hub.takeovers.lock();
+                let moving = takeovers.moving.entry(self.key.clone()).or_default();
+                if moving.newest > epoch {
+                    return moving.newest;
+                }
+                moving.asking.get_or_insert_default().clone().notified_owned()
+            };
+            asking.await;
+        }
+    }
 }
 
 impl Drop for Move {
@@ -142,9 +165,13 @@ impl Hub {
             moving.kick = Some(kick.clone());
         }
         if let Some(node) = &kick.answer_to {
-            let asked = &mut takeovers.moving.entry(key.clone()).or_default().asked;
-            if asked.len() < ASKED_MOST {
-                asked.push((kick.below_epoch, node.clone()));
+            let moving = takeovers.moving.entry(key.clone()).or_default();
+            moving.newest = moving.newest.max(kick.below_epoch);
+            if let Some(asking) = moving.asking.take() {
+                asking.notify_waiters();
+            }
+            if moving.asked.len() < ASKED_MOST {
+                moving.asked.push((kick.below_epoch, node.clone()));
             }
         }
     }
@@ -223,7 +250,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{pin::pin, time::Duration};
 
     use store::{Connect, DeviceLimits};
     use tokio::time;
@@ -233,6 +260,7 @@ mod tests {
         super::fixture::{Fixture, user},
         *,
     };
+    use crate::cursors::CursorWriter;
 
     const PLENTY: usize = 100;
 
@@ -382,31 +410,82 @@ mod tests {
         (older, conversation, newer.epoch)
     }
 
+    /// As a session does that ends.
+    async fn end_and_write(fixture: &Fixture, writer: &CursorWriter, connection: &Arc<Connection>) {
+        let ending = fixture.hub.moving(&connection.identity.key);
+        fixture.hub.remove(connection);
+        writer.write_last(connection, &ending, Duration::from_secs(10)).await;
+    }
+
+    async fn written(fixture: &Fixture, conversation: &wire::Conversation) -> Option<u64> {
+        fixture.store.cursors(&phone()).await.expect("cursors").get(conversation).copied()
+    }
+
     /// The store takes nothing of an older epoch; what the device had confirmed before it moved is not lost for that.
     #[tokio::test]
     async fn what_a_replaced_connection_had_confirmed_is_written() {
         let fixture = Fixture::new().await;
+        let writer = CursorWriter::new(fixture.store.clone());
         let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
         fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
-        crate::cursors::CursorWriter::new(fixture.store.clone()).write(&[older]).await;
-        let cursors = fixture.store.cursors(&phone()).await.expect("cursors");
-        assert_eq!(cursors.get(&conversation), Some(&1));
+        end_and_write(&fixture, &writer, &older).await;
+        assert_eq!(written(&fixture, &conversation).await, Some(1));
     }
 
-    /// Given a write that was under way when the newer connection was registered, so that the store ignored it.
+    /// Its client closed it and came back at once, elsewhere: nobody has told it of the newer one before it ended.
     #[tokio::test]
-    async fn what_a_replaced_connection_has_just_tried_to_write_is_written_again() {
+    async fn what_a_connection_had_confirmed_that_ends_before_it_hears_of_the_newer_one_is_written() {
         let fixture = Fixture::new().await;
-        let writer = crate::cursors::CursorWriter::new(fixture.store.clone());
+        let writer = CursorWriter::new(fixture.store.clone());
         let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
-        let written = async || {
-            let cursors = fixture.store.cursors(&phone()).await.expect("cursors");
-            cursors.get(&conversation).copied()
-        };
-        writer.write(std::slice::from_ref(&older)).await;
-        assert_eq!(written().await, None, "of an older epoch it is ignored");
+        let mut release = fixture.hub.wait_for_release(&phone(), epoch, 1);
+        let mut ending = pin!(end_and_write(&fixture, &writer, &older));
+        let is_ignored = time::timeout(Duration::from_millis(50), &mut ending).await.is_err();
+        assert!(is_ignored && written(&fixture, &conversation).await.is_none(), "of an older epoch");
+        // What a back end closes is of no connection.
+        let of_an_admin = Kick { answer_to: None, ..kick(&fixture, u64::MAX) };
+        for kick in [kick(&fixture, epoch), of_an_admin] {
+            fixture.deliver(Payload::Kick(kick));
+        }
+        assert!(is_waiting(&mut release).await, "its cursors are on their way");
+        ending.await;
+        assert_eq!(written(&fixture, &conversation).await, Some(1));
+        assert!(!is_waiting(&mut release).await);
+        drop(release);
+        assert_eq!(fixture.hub.takeover_count(), 0);
+    }
+
+    /// Given a write of each second that was under way when the newer connection was registered, so that the store ignores it.
+    #[tokio::test]
+    async fn what_is_being_written_when_a_connection_ends_is_written_with_the_rest() {
+        let fixture = Fixture::new().await;
+        let writer = Arc::new(CursorWriter::new(fixture.store.clone()));
+        let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
+        writer.mark(older.clone());
+        let held = fixture.flaky.hold("move_cursors");
+        let running = tokio::spawn({
+            let writer = writer.clone();
+            async move { writer.flush().await }
+        });
+        fixture.until("it is being written", || fixture.flaky.is_held()).await;
         fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
-        writer.write(&[older]).await;
-        assert_eq!(written().await, Some(1));
+        end_and_write(&fixture, &writer, &older).await;
+        assert_eq!(written(&fixture, &conversation).await, Some(1));
+        drop(held);
+        running.await.expect("it ends");
+    }
+
+    /// It is told to go later, and writes then.
+    #[tokio::test]
+    async fn what_the_store_ignored_of_a_connection_that_is_there_is_kept() {
+        let fixture = Fixture::new().await;
+        let writer = CursorWriter::new(fixture.store.clone());
+        let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
+        writer.mark(older.clone());
+        writer.flush().await;
+        assert_eq!(written(&fixture, &conversation).await, None);
+        fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
+        end_and_write(&fixture, &writer, &older).await;
+        assert_eq!(written(&fixture, &conversation).await, Some(1));
     }
 }

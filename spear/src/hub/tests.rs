@@ -99,7 +99,8 @@ async fn a_device_gets_what_it_has_not_confirmed_when_it_comes_back() {
     let conversation = wire::Conversation::direct(user("alice"), user("bob"));
     assert!(connection.confirm(conversation, 3));
     let writer = crate::cursors::CursorWriter::new(fixture.store.clone());
-    writer.write(std::slice::from_ref(&connection)).await;
+    writer.mark(connection.clone());
+    writer.flush().await;
     fixture.hub.remove(&connection);
     fixture.append("alice", to("bob"), 0).await;
     fixture.append("alice", Destination::Group(group), 0).await;

@@ -5,9 +5,12 @@ use wire::Conversation;
 use super::{Place, support::*};
 use crate::{CursorMove, Cursors, DeviceKey, Store};
 
-async fn move_to(store: &impl Store, key: &DeviceKey, epoch: u64, cursors: Vec<(Conversation, u64)>) {
+/// Answers whether the move was taken.
+async fn moved(store: &impl Store, key: &DeviceKey, epoch: u64, cursors: Vec<(Conversation, u64)>) -> bool {
     let batch = vec![CursorMove { key: key.clone(), epoch, cursors }];
-    store.move_cursors(batch).await.expect("the store works");
+    let taken = store.move_cursors(batch).await.expect("the store works");
+    assert_eq!(taken.len(), 1);
+    taken[0]
 }
 
 async fn cursors(store: &impl Store, key: &DeviceKey) -> Cursors {
@@ -23,15 +26,17 @@ pub async fn cursors_only_go_forwards(place: &impl Place) {
     make_group(&store, "g", ["a"]).await;
     append_all(&store, (0..9).map(|_| to_user("b", "a")).collect()).await;
     append_all(&store, (0..9).map(|_| to_group("a", "g")).collect()).await;
-    move_to(&store, &phone, epoch, vec![(direct("a", "b"), 5), (of_group("g"), 2)]).await;
-    move_to(&store, &phone, epoch, vec![(direct("a", "b"), 4), (of_group("g"), 3)]).await;
-    move_to(&store, &phone, epoch, vec![(direct("a", "b"), 5), (direct("a", "b"), 6), (direct("a", "b"), 1)])
-        .await;
+    let ab = |seq| (direct("a", "b"), seq);
+    for cursors in
+        [vec![ab(5), (of_group("g"), 2)], vec![ab(4), (of_group("g"), 3)], vec![ab(5), ab(6), ab(1)]]
+    {
+        assert!(moved(&store, &phone, epoch, cursors).await);
+    }
     let expected = Cursors::from([(direct("a", "b"), 6), (of_group("g"), 3)]);
     assert_eq!(cursors(&store, &phone).await, expected);
 }
 
-/// A device, not a user.
+/// A device, not a user; what one move is answered says nothing of the others.
 pub async fn each_device_has_its_own(place: &impl Place) {
     let store = place.open().await;
     let here = node("spear-1", 1);
@@ -42,7 +47,15 @@ pub async fn each_device_has_its_own(place: &impl Place) {
         let epoch = connect(&store, key, &here).await.epoch;
         batch.push(CursorMove { key: key.clone(), epoch, cursors: vec![(direct("a", "b"), seq)] });
     }
-    store.move_cursors(batch).await.expect("the store works");
+    let stale = key("c", "phone");
+    let epoch = connect(&store, &stale, &here).await.epoch;
+    connect(&store, &stale, &node("spear-2", 1)).await;
+    let unknown = key("d", "phone");
+    for (at, key, epoch) in [(0, stale, epoch), (2, unknown, u64::MAX)] {
+        batch.insert(at, CursorMove { key, epoch, cursors: vec![(direct("a", "b"), 1)] });
+    }
+    let taken = store.move_cursors(batch).await.expect("the store works");
+    assert_eq!(taken, [false, true, false, true, true]);
     for (seq, key) in (1..).zip(&keys) {
         assert_eq!(cursors(&store, key).await, Cursors::from([(direct("a", "b"), seq)]));
     }
@@ -55,10 +68,10 @@ pub async fn an_older_connection_moves_nothing(place: &impl Place) {
     let phone = key("a", "phone");
     append_all(&store, (0..9).map(|_| to_user("b", "a")).collect()).await;
     let old = connect(&store, &phone, &node("spear-1", 1)).await.epoch;
-    move_to(&store, &phone, old, vec![(direct("a", "b"), 2)]).await;
+    assert!(moved(&store, &phone, old, vec![(direct("a", "b"), 2)]).await);
     let new = connect(&store, &phone, &node("spear-2", 1)).await.epoch;
-    move_to(&store, &phone, old, vec![(direct("a", "b"), 7)]).await;
+    assert!(!moved(&store, &phone, old, vec![(direct("a", "b"), 7)]).await);
     assert_eq!(cursors(&store, &phone).await, Cursors::from([(direct("a", "b"), 2)]));
-    move_to(&store, &phone, new, vec![(direct("a", "b"), 3)]).await;
+    assert!(moved(&store, &phone, new, vec![(direct("a", "b"), 3)]).await);
     assert_eq!(cursors(&store, &phone).await, Cursors::from([(direct("a", "b"), 3)]));
 }

@@ -34,7 +34,7 @@ impl RedisStore {
             .collect()
     }
 
-    pub(super) async fn move_all(&self, batch: &[CursorMove]) -> Result<(), StoreError> {
+    pub(super) async fn move_all(&self, batch: &[CursorMove]) -> Result<Vec<bool>, StoreError> {
         let items = batch.iter().map(|CursorMove { key, epoch, cursors }| {
             let of = self.keys.user(&key.user);
             let mut arguments = vec![text(key.device.as_str()), number(*epoch), number(cursors.len() as u64)];
@@ -44,7 +44,7 @@ impl RedisStore {
             let keys = vec![of.device(), self.cursor_key(key)];
             Item { keys, arguments, partition: of.partition }
         });
-        let shards = self.shards(script!("move_cursors.lua"), &[], items.collect());
-        self.write(shards.calls).await.map(drop)
+        let answers = self.change(script!("move_cursors.lua"), &[], items.collect()).await?;
+        answers.into_iter().map(|answer| Ok(values::unsigned(answer)? == 1)).collect()
     }
 }

@@ -121,7 +121,7 @@ impl Devices for RedisStore {
         self.cursors_of(key).await
     }
 
-    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<(), StoreError> {
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<bool>, StoreError> {
         self.move_all(&batch).await
     }
 

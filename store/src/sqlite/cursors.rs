@@ -13,18 +13,20 @@ use crate::{CursorMove, Cursors, DeviceKey};
 pub(super) struct MoveCursors(pub(super) Vec<CursorMove>);
 
 impl Operation for MoveCursors {
-    type Written = ();
-    type Answer = ();
+    type Written = Vec<bool>;
+    type Answer = Vec<bool>;
 
     fn weight(&self) -> Weight {
         Weight { rows: self.0.iter().map(|moved| moved.cursors.len()).sum(), bytes: 0 }
     }
 
-    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<()> {
+    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<Vec<bool>> {
+        let mut taken = Vec::with_capacity(self.0.len());
         for CursorMove { key, epoch, cursors } in &self.0 {
             let known = unit.epoch(key)?;
             // One that was forgotten would leave cursors behind that nobody removes.
-            if known == 0 || *epoch < known {
+            taken.push(known != 0 && *epoch >= known);
+            if taken.last() != Some(&true) {
                 continue;
             }
             for (conversation, seq) in cursors {
@@ -37,10 +39,12 @@ impl Operation for MoveCursors {
                     .execute(params![key.user.as_str(), key.device.as_str(), row.id, signed(*seq)])?;
             }
         }
-        Ok(())
+        Ok(taken)
     }
 
-    fn settle(self, (): (), _: &mut Live) {}
+    fn settle(self, taken: Vec<bool>, _: &mut Live) -> Vec<bool> {
+        taken
+    }
 }
 
 pub(super) fn of(connection: &Connection, key: &DeviceKey) -> rusqlite::Result<Cursors> {

@@ -47,7 +47,7 @@ impl Devices for SqliteStore {
         self.readers.read(move |connection| cursors::of(connection, &key)).await
     }
 
-    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<(), StoreError> {
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<bool>, StoreError> {
         self.write(MoveCursors(batch)).await
     }
 
