@@ -9,8 +9,8 @@ bin/test.sh [--allow-missing] [--quick]
 Formatting, clippy, a build, the Rust tests (unit, conformance, kills), then the tests of the socket.io layer, by itself and beside
 engineioxide, and its fuzz targets, 10 s each; then the end-to-end, fault, script and browser tests with the official socket.io
 client, earlier ones of it and python-socketio, schemathesis against the business API, and a random storm: on test1 (embedded), and on test2 (ZooKeeper, Redis, a process
-for every node); what crosses spears also on the profiles kafka and rocketmq (hints over Apache Kafka and RocketMQ, which Maven fetches). What is about
-messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT, PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
+for every node); end-to-end, lost hints and the storm also on the profiles kafka and rocketmq (hints over Apache Kafka and RocketMQ, which Maven fetches).
+What is about messaging runs on test1 with each client over WebSocket and long-polling (PHALANX_TEST_CLIENT, PHALANX_TEST_TRANSPORT). Installs what is missing: packages of npm and pip, cargo-fuzz, and Debian's chromium, zookeeper, redis-server,
 redis-sentinel, nginx, nftables, iproute2, maven, default-jdk-headless and python3-venv where it may. Last, faults of hosts and networks, drawn by a fixed seed for some
 minutes (bin/chaos.sh), which need root: each host is a network namespace.
 
@@ -204,13 +204,14 @@ node_tests() { # PROFILE SUITE...
   shift
   PHALANX_TEST_PROFILE=$profile node_test --test-concurrency=1 "$@"
 }
-both=()
+everywhere=()
 for suite in tests/e2e/*.test.mjs; do
   case $suite in
     */python_client.test.mjs | */openapi.test.mjs | */back_end.test.mjs) $python || continue ;;
   esac
-  both+=("$suite")
+  everywhere+=("$suite")
 done
+both=("${everywhere[@]}")
 if ! $quick; then
   for suite in tests/fault/*.test.mjs tests/workload/*.test.mjs; do
     # A disk of its own is mounted for it.
@@ -237,15 +238,12 @@ if ! $quick; then
   if $python; then at_once "$(road python websocket)" "$(road python polling)"; fi
 fi
 on_test2() { node_tests test2 "${both[@]}"; }
-# What differs on another relay is how one spear tells another.
-across=()
-for name in conversation devices groups limits marks membership presence resume rooms signals watch; do across+=("tests/e2e/$name.test.mjs"); done
-$quick || across+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
+$quick || everywhere+=(tests/fault/relay_drop.test.mjs tests/workload/workload.test.mjs tests/relay/*.test.mjs)
 # One after the other: a broker takes as much of the processor as the nodes of a cluster.
 on_relays() {
   local relay
   for relay in "${relays[@]}"; do
-    step "what crosses spears, the storm, and loss of the broker on $relay" node_tests "$relay" "${across[@]}"
+    step "end-to-end, lost hints, the storm, and loss of the broker on $relay" node_tests "$relay" "${everywhere[@]}"
   done
 }
 if $servers; then
