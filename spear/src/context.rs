@@ -41,7 +41,7 @@ pub(crate) struct Context {
     pub(crate) max_pending_bytes: usize,
     pub(crate) rates: Rates,
     pub(crate) register_timeout: Duration,
-    /// How long a connection waits until the older one of its device has ended.
+    /// How long a connection waits until the older one of its device has ended, and one that has ended to hear of the newer one.
     pub(crate) takeover_timeout: Duration,
     pub(crate) devices: DeviceLimits,
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use store::{CursorMove, DeviceKey, Store};
+use store::{CursorMove, DeviceKey, Moved, Store};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use wire::Conversation;
@@ -15,12 +15,15 @@ const GATHER: Duration = Duration::from_secs(1);
 /// The most devices in one write.
 const CHUNK: usize = 1000;
 
+/// A connection: its device and its epoch.
+type Place = (DeviceKey, u64);
+
 /// The connections with confirmations that are not written yet; bounded by the connections of the node.
 pub(crate) struct CursorWriter {
     store: Arc<dyn Store>,
     dirty: Mutex<Vec<Arc<Connection>>>,
-    /// What [`flush`](Self::flush) writes at this moment, by device and epoch of the connection.
-    under_way: Mutex<HashMap<(DeviceKey, u64), Vec<(Conversation, u64)>>>,
+    /// What [`flush`](Self::flush) writes at this moment.
+    under_way: Mutex<HashMap<Place, Vec<(Conversation, u64)>>>,
 }
 
 impl CursorWriter {
@@ -50,7 +53,8 @@ impl CursorWriter {
         }
     }
 
-    /// Writes what these connections have confirmed; what the store does not take is kept for the next time.
+    /// Writes what these connections have confirmed. What the store does not take is kept for the next time: one that was replaced and not told
+    /// yet writes it when it ends, one that the store has forgotten is said again soon.
     async fn write(&self, connections: &[Arc<Connection>]) {
         let mut writers = Vec::with_capacity(connections.len());
         let mut moves = Vec::with_capacity(connections.len());
@@ -74,12 +78,13 @@ impl CursorWriter {
         for (at, (connection, CursorMove { cursors, .. })) in writers.into_iter().zip(moves).enumerate() {
             let mut under_way = self.under_way.lock();
             under_way.remove(&place(connection));
-            // Of one that has ended, the store will not take it the next time either.
-            let (is_written, is_vain) = match &answer {
-                Ok(taken) => (taken[at], connection.is_gone()),
-                Err(_) => (false, false),
-            };
-            if !is_written && connection.put_back(cursors) && !is_vain {
+            let moved = answer.as_ref().ok().and_then(|moved| moved.get(at));
+            if moved == Some(&Moved::Done) {
+                continue;
+            }
+            // What the store has refused to one that has ended it would refuse again; its last write may be under way.
+            let is_vain = moved.is_some() && connection.is_gone();
+            if connection.put_back(cursors) && !is_vain {
                 self.mark(connection.clone());
             }
         }
@@ -100,11 +105,13 @@ impl CursorWriter {
         let mut last = move_of(connection, cursors);
         loop {
             match self.store.move_cursors(vec![last.clone()]).await {
-                Ok(taken) if taken == [true] => return,
-                Ok(_) => match time::timeout(within, ending.newer(last.epoch)).await {
-                    Ok(epoch) => last.epoch = epoch,
-                    Err(_) => return,
-                },
+                Ok(moved) if moved == [Moved::Replaced] => {
+                    let Ok(epoch) = time::timeout(within, ending.newer(last.epoch)).await else { return };
+                    // Also for the case that it is written later.
+                    connection.hand_over(epoch);
+                    last.epoch = epoch;
+                }
+                Ok(_) => return,
                 Err(error) => {
                     tracing::warn!(%error, user = %last.key.user, "cursors are not written; they are tried again");
                     connection.put_back(last.cursors);
@@ -115,7 +122,7 @@ impl CursorWriter {
     }
 }
 
-fn place(connection: &Connection) -> (DeviceKey, u64) {
+fn place(connection: &Connection) -> Place {
     (connection.identity.key.clone(), connection.epoch())
 }
 

@@ -216,7 +216,7 @@ impl Session {
     async fn start(self: Arc<Self>) {
         let key = &self.connection.identity.key;
         // A kick that comes before the hub knows the connection must find it all the same.
-        let starting = self.context.hub.moving(key);
+        let starting = self.context.hub.beginning(key);
         let Some(Registered { mut connected, certain }) = self.register().await else { return };
         let (resumed, previous) = (connected.known, connected.previous.clone());
         // Needed once: what is kept of a connection stays small.
@@ -400,7 +400,7 @@ impl Session {
     async fn end(&self) {
         let context = &self.context;
         let received = context.hub.has_received_everything(&self.connection);
-        let ending = context.hub.moving(&self.connection.identity.key);
+        let ending = context.hub.ending(&self.connection.identity.key);
         context.hub.remove(&self.connection);
         context.cursors.write_last(&self.connection, &ending, context.takeover_timeout).await;
         // Whoever has replaced it may go on: its cursors are written.

@@ -71,7 +71,7 @@ pub struct DeliverySettings {
     pub suspect_sweep_interval_ms: u64,
     /// How long a connection waits for the store to register its device.
     pub register_timeout_ms: u64,
-    /// How long a connection waits until the older one of the same device has ended.
+    /// How long a connection waits until the older one of the same device has ended, and one that has ended to hear of the newer one.
     pub takeover_timeout_ms: u64,
 }
 

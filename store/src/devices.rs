@@ -115,6 +115,17 @@ pub struct CursorMove {
     pub cursors: Vec<(Conversation, u64)>,
 }
 
+/// What became of a [`CursorMove`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// The device has confirmed so much, or more.
+    Done,
+    /// Nothing was moved: the device has a newer connection.
+    Replaced,
+    /// Nothing was moved: the device is not known, or was forgotten.
+    Unknown,
+}
+
 /// What a device has confirmed, by conversation.
 pub type Cursors = BTreeMap<Conversation, u64>;
 
@@ -211,11 +222,11 @@ pub trait Devices: Send + Sync + 'static {
     /// [`StoreError`].
     async fn cursors(&self, key: &DeviceKey) -> Result<Cursors, StoreError>;
 
-    /// Moves cursors forwards. Answers for each move whether it was taken: not where its device is unknown, or has a newer connection.
+    /// Moves cursors forwards. Answers what became of each move, in their order.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<bool>, StoreError>;
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<Moved>, StoreError>;
 
     /// Registers which groups a node wants hints of. From the answer on, appends to these groups answer a routing version
     /// that is not older than this change.

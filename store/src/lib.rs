@@ -42,7 +42,7 @@ pub use changes::{
 };
 pub use devices::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DeviceLimits, DevicePresence, Devices, Disconnect,
-    Evicted, Held, InterestChange, RoomCount, RoomHolder, UserPresence,
+    Evicted, Held, InterestChange, Moved, RoomCount, RoomHolder, UserPresence,
 };
 pub use erasure::{Erasure, KnownDevice};
 pub use groups::{GroupRecord, Groups, JoinRefusal, MemberPage, MembersChanged, Span, UserGroup};

@@ -11,8 +11,8 @@ use store::{
     Append, AppendRefusal, Appended, Bans, ChangeList, Changes, Confirm, Connect, Connected, Consumer,
     CursorMove, Cursors, DeviceKey, Devices, Disconnect, Erasure, GroupRecord, Groups, Head, Held, Inbox,
     InterestChange, JoinRefusal, KnownDevice, MarkRead, MarkRefusal, Marked, MemberPage, MembersChanged,
-    Messages, Outbox, OutboxPage, Page, PageRequest, Progress, Recall, RecallDone, RecallRefusal, Report,
-    Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space, SqliteOptions, SqliteStore,
+    Messages, Moved, Outbox, OutboxPage, Page, PageRequest, Progress, Recall, RecallDone, RecallRefusal,
+    Report, Reports, Retention, RetentionPolicy, RoomCount, RoomHolder, Space, SqliteOptions, SqliteStore,
     StoreError, Told, ToldPage, TrimStep, UserGroup, UserPresence, WatchChange, Watching,
 };
 use tokio::sync::{RwLock, oneshot};
@@ -26,7 +26,12 @@ pub(super) struct Flaky {
     failing: Mutex<Option<&'static str>>,
     failures: AtomicUsize,
     /// A call that waits before it is passed on, the next time.
-    held: Mutex<Option<(&'static str, oneshot::Receiver<()>)>>,
+    held: Mutex<Option<Hold>>,
+}
+
+struct Hold {
+    call: &'static str,
+    released: oneshot::Receiver<()>,
 }
 
 impl Flaky {
@@ -57,7 +62,7 @@ impl Flaky {
     /// The next one of this call waits until what is answered is dropped.
     pub(super) fn hold(&self, call: &'static str) -> oneshot::Sender<()> {
         let (release, released) = oneshot::channel();
-        *self.held.lock() = Some((call, released));
+        *self.held.lock() = Some(Hold { call, released });
         release
     }
 
@@ -72,9 +77,9 @@ impl Flaky {
     }
 
     async fn check(&self, call: &str) -> Result<(), StoreError> {
-        let held = self.held.lock().take_if(|(held, _)| *held == call);
-        if let Some((_, released)) = held {
-            let _ = released.await;
+        let held = self.held.lock().take_if(|held| held.call == call);
+        if let Some(held) = held {
+            let _ = held.released.await;
         }
         if self.failing.lock().is_none_or(|failing| failing != call) {
             return Ok(());
@@ -135,7 +140,7 @@ pass_on! {
         fn generation() -> u64;
         fn assert_presence(node: &NodeRef, batch: Vec<Held>) -> Vec<bool>;
         fn cursors(key: &DeviceKey) -> Cursors;
-        fn move_cursors(batch: Vec<CursorMove>) -> Vec<bool>;
+        fn move_cursors(batch: Vec<CursorMove>) -> Vec<Moved>;
         fn set_interest(node: &NodeRef, changes: Vec<InterestChange>) -> ();
         fn routing(groups: Vec<Group>) -> Vec<(u64, Vec<NodeRef>)>;
         fn set_room_members(node: &NodeRef, counts: Vec<RoomCount>) -> Vec<Vec<RoomHolder>>;

@@ -33,7 +33,8 @@ pub(super) struct Takeovers {
 /// A device with sessions that are on their way into the hub, or out of it; or that somebody waits for.
 #[derive(Default)]
 struct Moving {
-    sessions: usize,
+    beginning: usize,
+    ending: usize,
     /// The newest kick that came meanwhile: a session that begins has not been found by it.
     kick: Option<Kick>,
     /// The epoch of the newest connection that has asked meanwhile; 0: none has. A back end that closes what is there is none.
@@ -54,6 +55,13 @@ struct Waiter {
 pub(crate) struct Move {
     hub: Weak<Hub>,
     key: DeviceKey,
+    way: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
 }
 
 impl Move {
@@ -77,7 +85,7 @@ impl Move {
 impl Drop for Move {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
-            hub.moved(&self.key);
+            hub.moved(&self.key, self.way);
         }
     }
 }
@@ -107,11 +115,16 @@ impl Drop for Release {
 }
 
 impl Hub {
-    /// To be held from before the store registers a session until the hub knows its connection, and from before the hub
-    /// forgets it until what it had confirmed is written.
-    pub(crate) fn moving(&self, key: &DeviceKey) -> Move {
-        self.takeovers.lock().moving.entry(key.clone()).or_default().sessions += 1;
-        Move { hub: self.this.clone(), key: key.clone() }
+    /// To be held from before the store registers a session until the hub knows its connection.
+    pub(crate) fn beginning(&self, key: &DeviceKey) -> Move {
+        self.takeovers.lock().moving.entry(key.clone()).or_default().beginning += 1;
+        Move { hub: self.this.clone(), key: key.clone(), way: Way::In }
+    }
+
+    /// To be held from before the hub forgets a connection until what it had confirmed is written.
+    pub(crate) fn ending(&self, key: &DeviceKey) -> Move {
+        self.takeovers.lock().moving.entry(key.clone()).or_default().ending += 1;
+        Move { hub: self.this.clone(), key: key.clone(), way: Way::Out }
     }
 
     /// Closes older connections of a device, and has the one who asked told once they have ended.
@@ -159,7 +172,7 @@ impl Hub {
     fn note(&self, key: &DeviceKey, kick: &Kick) {
         let mut takeovers = self.takeovers.lock();
         if let Some(moving) = takeovers.moving.get_mut(key)
-            && moving.sessions > 0
+            && moving.beginning > 0
             && moving.kick.as_ref().is_none_or(|known| known.below_epoch < kick.below_epoch)
         {
             moving.kick = Some(kick.clone());
@@ -190,13 +203,21 @@ impl Hub {
         connections
     }
 
-    fn moved(&self, key: &DeviceKey) {
+    fn moved(&self, key: &DeviceKey, way: Way) {
         let kick = {
             let mut takeovers = self.takeovers.lock();
             let Some(moving) = takeovers.moving.get_mut(key) else { return };
-            moving.sessions = moving.sessions.saturating_sub(1);
-            // Whoever begins later was registered after it.
-            if moving.sessions == 0 { moving.kick.take() } else { moving.kick.clone() }
+            match way {
+                Way::Out => {
+                    moving.ending = moving.ending.saturating_sub(1);
+                    None
+                }
+                Way::In => {
+                    moving.beginning = moving.beginning.saturating_sub(1);
+                    // Whoever begins later was registered after it.
+                    if moving.beginning == 0 { moving.kick.take() } else { moving.kick.clone() }
+                }
+            }
         };
         if let Some(kick) = kick {
             self.close_older(key, &kick);
@@ -211,7 +232,7 @@ impl Hub {
             let mut takeovers = self.takeovers.lock();
             let Some(moving) = takeovers.moving.get_mut(key) else { return };
             // The epoch of one that begins is not known yet.
-            if moving.sessions > 0 {
+            if moving.beginning + moving.ending > 0 {
                 return;
             }
             // Under the lock: what ends now is looked for again after this.
@@ -281,7 +302,7 @@ mod tests {
 
     /// As a session that ends does.
     fn end(fixture: &Fixture, connection: &Arc<Connection>) {
-        let ending = fixture.hub.moving(&connection.identity.key);
+        let ending = fixture.hub.ending(&connection.identity.key);
         fixture.hub.remove(connection);
         drop(ending);
     }
@@ -305,7 +326,7 @@ mod tests {
         fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
         assert!(client.is_kicked());
         assert!(is_waiting(&mut release).await, "it is still there");
-        let ending = fixture.hub.moving(&phone());
+        let ending = fixture.hub.ending(&phone());
         fixture.hub.remove(&older);
         assert!(is_waiting(&mut release).await, "its cursors are on their way");
         drop(ending);
@@ -316,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_replaced_while_it_registers_goes() {
         let fixture = Fixture::new().await;
-        let starting = fixture.hub.moving(&phone());
+        let starting = fixture.hub.beginning(&phone());
         let epoch = u64::MAX - 1;
         let mut release = fixture.hub.wait_for_release(&phone(), epoch, 1);
         fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
@@ -373,6 +394,20 @@ mod tests {
         assert_eq!(older_client.events("kicked").len(), 1, "each is told once why it goes");
     }
 
+    /// Also while an older one is on its way out.
+    #[tokio::test]
+    async fn a_back_end_closes_nothing_that_begins_while_another_ends() {
+        let fixture = Fixture::new().await;
+        let ending = fixture.hub.ending(&phone());
+        fixture.deliver(Payload::Kick(Kick { answer_to: None, ..kick(&fixture, u64::MAX) }));
+        let beginning = fixture.hub.beginning(&phone());
+        let (_newer, client) = fixture.connect("bob", "phone", PLENTY).await;
+        drop(beginning);
+        drop(ending);
+        assert!(!client.is_kicked());
+        assert_eq!(fixture.hub.takeover_count(), 0);
+    }
+
     #[tokio::test]
     async fn every_node_that_was_asked_must_have_answered() {
         let fixture = Fixture::new().await;
@@ -412,7 +447,7 @@ mod tests {
 
     /// As a session does that ends.
     async fn end_and_write(fixture: &Fixture, writer: &CursorWriter, connection: &Arc<Connection>) {
-        let ending = fixture.hub.moving(&connection.identity.key);
+        let ending = fixture.hub.ending(&connection.identity.key);
         fixture.hub.remove(connection);
         writer.write_last(connection, &ending, Duration::from_secs(10)).await;
     }
@@ -473,6 +508,41 @@ mod tests {
         assert_eq!(written(&fixture, &conversation).await, Some(1));
         drop(held);
         running.await.expect("it ends");
+    }
+
+    /// Given a store that fails just when it is known whose the newer one is.
+    #[tokio::test]
+    async fn what_could_not_be_written_at_the_end_is_written_later() {
+        let fixture = Fixture::new().await;
+        let writer = CursorWriter::new(fixture.store.clone());
+        let (older, conversation, epoch) = confirmed_and_replaced(&fixture).await;
+        let mut ending = pin!(end_and_write(&fixture, &writer, &older));
+        assert!(time::timeout(Duration::from_millis(50), &mut ending).await.is_err(), "it waits");
+        fixture.flaky.fail(Some("move_cursors"));
+        fixture.deliver(Payload::Kick(kick(&fixture, epoch)));
+        ending.await;
+        assert_eq!(fixture.flaky.failures(), 1);
+        fixture.flaky.fail(None);
+        writer.flush().await;
+        assert_eq!(written(&fixture, &conversation).await, Some(1));
+    }
+
+    /// A device that was forgotten has no newer connection.
+    #[tokio::test]
+    async fn nobody_is_waited_for_where_a_device_is_not_known() {
+        let fixture = Fixture::new().await;
+        let writer = CursorWriter::new(fixture.store.clone());
+        let (connection, _client) = fixture.connect("bob", "phone", PLENTY).await;
+        let conversation = wire::Conversation::direct(user("alice"), user("bob"));
+        connection.put_back(vec![(conversation, 1)]);
+        let key = DeviceKey { device: "pad".parse().expect("a name"), ..phone() };
+        let limits = DeviceLimits { most: 1, ..DeviceLimits::default() };
+        let connect = Connect { key, node: fixture.hub.node.clone(), limits };
+        let evicted = fixture.store.connect(vec![connect]).await.expect("connected").remove(0).evicted;
+        assert_eq!(evicted.len(), 1, "the phone had to make room");
+        let ended =
+            time::timeout(Duration::from_secs(5), end_and_write(&fixture, &writer, &connection)).await;
+        assert!(ended.is_ok(), "it waits for nothing");
     }
 
     /// It is told to go later, and writes then.

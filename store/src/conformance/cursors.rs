@@ -3,14 +3,13 @@
 use wire::Conversation;
 
 use super::{Place, support::*};
-use crate::{CursorMove, Cursors, DeviceKey, Store};
+use crate::{CursorMove, Cursors, DeviceKey, Moved, Store};
 
-/// Answers whether the move was taken.
-async fn moved(store: &impl Store, key: &DeviceKey, epoch: u64, cursors: Vec<(Conversation, u64)>) -> bool {
+async fn moved(store: &impl Store, key: &DeviceKey, epoch: u64, cursors: Vec<(Conversation, u64)>) -> Moved {
     let batch = vec![CursorMove { key: key.clone(), epoch, cursors }];
-    let taken = store.move_cursors(batch).await.expect("the store works");
-    assert_eq!(taken.len(), 1);
-    taken[0]
+    let moved = store.move_cursors(batch).await.expect("the store works");
+    assert_eq!(moved.len(), 1);
+    moved[0]
 }
 
 async fn cursors(store: &impl Store, key: &DeviceKey) -> Cursors {
@@ -30,7 +29,7 @@ pub async fn cursors_only_go_forwards(place: &impl Place) {
     for cursors in
         [vec![ab(5), (of_group("g"), 2)], vec![ab(4), (of_group("g"), 3)], vec![ab(5), ab(6), ab(1)]]
     {
-        assert!(moved(&store, &phone, epoch, cursors).await);
+        assert_eq!(moved(&store, &phone, epoch, cursors).await, Moved::Done);
     }
     let expected = Cursors::from([(direct("a", "b"), 6), (of_group("g"), 3)]);
     assert_eq!(cursors(&store, &phone).await, expected);
@@ -54,8 +53,8 @@ pub async fn each_device_has_its_own(place: &impl Place) {
     for (at, key, epoch) in [(0, stale, epoch), (2, unknown, u64::MAX)] {
         batch.insert(at, CursorMove { key, epoch, cursors: vec![(direct("a", "b"), 1)] });
     }
-    let taken = store.move_cursors(batch).await.expect("the store works");
-    assert_eq!(taken, [false, true, false, true, true]);
+    let moved = store.move_cursors(batch).await.expect("the store works");
+    assert_eq!(moved, [Moved::Replaced, Moved::Done, Moved::Unknown, Moved::Done, Moved::Done]);
     for (seq, key) in (1..).zip(&keys) {
         assert_eq!(cursors(&store, key).await, Cursors::from([(direct("a", "b"), seq)]));
     }
@@ -68,10 +67,10 @@ pub async fn an_older_connection_moves_nothing(place: &impl Place) {
     let phone = key("a", "phone");
     append_all(&store, (0..9).map(|_| to_user("b", "a")).collect()).await;
     let old = connect(&store, &phone, &node("spear-1", 1)).await.epoch;
-    assert!(moved(&store, &phone, old, vec![(direct("a", "b"), 2)]).await);
+    assert_eq!(moved(&store, &phone, old, vec![(direct("a", "b"), 2)]).await, Moved::Done);
     let new = connect(&store, &phone, &node("spear-2", 1)).await.epoch;
-    assert!(!moved(&store, &phone, old, vec![(direct("a", "b"), 7)]).await);
+    assert_eq!(moved(&store, &phone, old, vec![(direct("a", "b"), 7)]).await, Moved::Replaced);
     assert_eq!(cursors(&store, &phone).await, Cursors::from([(direct("a", "b"), 2)]));
-    assert!(moved(&store, &phone, new, vec![(direct("a", "b"), 3)]).await);
+    assert_eq!(moved(&store, &phone, new, vec![(direct("a", "b"), 3)]).await, Moved::Done);
     assert_eq!(cursors(&store, &phone).await, Cursors::from([(direct("a", "b"), 3)]));
 }

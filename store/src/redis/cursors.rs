@@ -8,7 +8,7 @@ use super::{
     shards::{Item, number, text},
     values,
 };
-use crate::{CursorMove, Cursors, DeviceKey, StoreError};
+use crate::{CursorMove, Cursors, DeviceKey, Moved, StoreError};
 
 impl RedisStore {
     /// One hash a device: conversation → `seq`. No name holds a slash.
@@ -34,7 +34,7 @@ impl RedisStore {
             .collect()
     }
 
-    pub(super) async fn move_all(&self, batch: &[CursorMove]) -> Result<Vec<bool>, StoreError> {
+    pub(super) async fn move_all(&self, batch: &[CursorMove]) -> Result<Vec<Moved>, StoreError> {
         let items = batch.iter().map(|CursorMove { key, epoch, cursors }| {
             let of = self.keys.user(&key.user);
             let mut arguments = vec![text(key.device.as_str()), number(*epoch), number(cursors.len() as u64)];
@@ -45,6 +45,12 @@ impl RedisStore {
             Item { keys, arguments, partition: of.partition }
         });
         let answers = self.change(script!("move_cursors.lua"), &[], items.collect()).await?;
-        answers.into_iter().map(|answer| Ok(values::unsigned(answer)? == 1)).collect()
+        let moved = |answer| match values::text(answer)?.as_str() {
+            "done" => Ok(Moved::Done),
+            "replaced" => Ok(Moved::Replaced),
+            "unknown" => Ok(Moved::Unknown),
+            other => Err(StoreError::Corrupt(format!("of a cursor it is said: {other:?}"))),
+        };
+        answers.into_iter().map(moved).collect()
     }
 }

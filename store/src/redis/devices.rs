@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, Devices, Disconnect, Evicted, Held, InterestChange,
-    RoomCount, RoomHolder, StoreError, UserPresence,
+    Moved, RoomCount, RoomHolder, StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -121,7 +121,7 @@ impl Devices for RedisStore {
         self.cursors_of(key).await
     }
 
-    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<bool>, StoreError> {
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<Moved>, StoreError> {
         self.move_all(&batch).await
     }
 

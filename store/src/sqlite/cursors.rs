@@ -8,25 +8,25 @@ use super::{
     live::Live,
     unit::Unit,
 };
-use crate::{CursorMove, Cursors, DeviceKey};
+use crate::{CursorMove, Cursors, DeviceKey, Moved};
 
 pub(super) struct MoveCursors(pub(super) Vec<CursorMove>);
 
 impl Operation for MoveCursors {
-    type Written = Vec<bool>;
-    type Answer = Vec<bool>;
+    type Written = Vec<Moved>;
+    type Answer = Vec<Moved>;
 
     fn weight(&self) -> Weight {
         Weight { rows: self.0.iter().map(|moved| moved.cursors.len()).sum(), bytes: 0 }
     }
 
-    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<Vec<bool>> {
-        let mut taken = Vec::with_capacity(self.0.len());
+    fn write(&mut self, unit: &mut Unit<'_>) -> rusqlite::Result<Vec<Moved>> {
+        let mut moved = Vec::with_capacity(self.0.len());
         for CursorMove { key, epoch, cursors } in &self.0 {
             let known = unit.epoch(key)?;
             // One that was forgotten would leave cursors behind that nobody removes.
-            taken.push(known != 0 && *epoch >= known);
-            if taken.last() != Some(&true) {
+            if known == 0 || *epoch < known {
+                moved.push(if known == 0 { Moved::Unknown } else { Moved::Replaced });
                 continue;
             }
             for (conversation, seq) in cursors {
@@ -38,12 +38,13 @@ impl Operation for MoveCursors {
                     )?
                     .execute(params![key.user.as_str(), key.device.as_str(), row.id, signed(*seq)])?;
             }
+            moved.push(Moved::Done);
         }
-        Ok(taken)
+        Ok(moved)
     }
 
-    fn settle(self, taken: Vec<bool>, _: &mut Live) -> Vec<bool> {
-        taken
+    fn settle(self, moved: Vec<Moved>, _: &mut Live) -> Vec<Moved> {
+        moved
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Connect, Connected, CursorMove, Cursors, DeviceKey, DeviceLimits, Devices, Disconnect, Evicted, Held,
-    InterestChange, RoomCount, RoomHolder, StoreError, UserPresence,
+    InterestChange, Moved, RoomCount, RoomHolder, StoreError, UserPresence,
 };
 
 #[async_trait]
@@ -47,7 +47,7 @@ impl Devices for SqliteStore {
         self.readers.read(move |connection| cursors::of(connection, &key)).await
     }
 
-    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<bool>, StoreError> {
+    async fn move_cursors(&self, batch: Vec<CursorMove>) -> Result<Vec<Moved>, StoreError> {
         self.write(MoveCursors(batch)).await
     }
 
