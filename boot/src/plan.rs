@@ -31,6 +31,9 @@ const EXIT_AT_ONCE: i32 = 128 + 15;
 /// What a process is given beyond its drain time before it is killed: for starting to drain, and for leaving.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
+/// How long the last hints may take to be published.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// How much of the drain time is left to idgen and stat: the spears need them to the end of their own.
 const LAST_SHARE: u32 = 10;
 
@@ -186,7 +189,11 @@ impl Plan {
             () = upkeep() => None,
         };
         tokio::select! {
-            () = running.drain() => {}
+            () = async {
+                running.drain().await;
+                // The last that was said: its receivers find it in the store, but later.
+                let _ = tokio::time::timeout(FLUSH, cluster.relay.flush()).await;
+            } => {}
             _ = signals.next() => {
                 tracing::warn!("asked twice: ending at once");
                 std::process::exit(EXIT_AT_ONCE);

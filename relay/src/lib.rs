@@ -73,12 +73,15 @@ pub trait Relay: Send + Sync + 'static {
     ///
     /// A batch takes its place in the order when the future is first polled: of two batches to one target, the one that
     /// was polled first arrives first. [`Publisher`] relies on it. It is polled under a lock, so the first poll must
-    /// neither block nor call the same [`Publisher`]. What it was answered `Ok` for is published even where the relay is dropped after that,
-    /// as long as the runtime lives.
+    /// neither block nor call the same [`Publisher`]. Where it was answered before it was
+    /// published, dropping the relay takes it back: see [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`RelayError::Unavailable`]: some or all of it may not have been published.
     async fn publish(&self, batch: Vec<Publication>) -> Result<(), RelayError>;
+
+    /// Waits until everything that was handed over before is published, or was dropped because it waited too long.
+    async fn flush(&self) {}
 
     /// Receives what is published for the node `id` from now on; a later subscription for the same id replaces this one.
     ///

@@ -210,6 +210,15 @@ impl Outbox {
         failure
     }
 
+    /// Waits until what was handed over is published, or lost for having waited too long.
+    pub(super) async fn flush(&self) {
+        let (producer, within) = (self.producer.clone(), self.publish_timeout);
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(within)).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::debug!(%error, "hints are left that were not published");
+        }
+    }
+
     fn hand_over(&self, target: &Arc<Target>, publication: &Publication) -> Result<(), KafkaError> {
         let record = BaseRecord::<(), [u8], _>::with_opaque_to(&target.topic, target.clone())
             .partition(0)
@@ -234,20 +243,5 @@ impl Outbox {
         });
         targets.insert(id.clone(), target.clone());
         target
-    }
-}
-
-/// What was handed over is still published, as far as it can be within the time for which hints may wait.
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        let (producer, within) = (self.producer.clone(), self.publish_timeout);
-        // Where there is no runtime any more the process ends.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || {
-                if let Err(error) = producer.flush(within) {
-                    tracing::debug!(%error, "hints are left that were not published");
-                }
-            });
-        }
     }
 }

@@ -70,6 +70,12 @@ impl Relay for KafkaRelay {
         self.inner.outbox()?.publish(batch).await
     }
 
+    async fn flush(&self) {
+        if let Some(outbox) = self.inner.outbox.get() {
+            outbox.flush().await;
+        }
+    }
+
     async fn subscribe(&self, id: &str) -> Result<Subscription, RelayError> {
         let id: Arc<str> = id.into();
         let topic = topic(&self.inner.options.topic_prefix, &id).into();

@@ -88,6 +88,12 @@ impl Relay for RocketMqRelay {
         self.inner.outbox().publish(batch)
     }
 
+    async fn flush(&self) {
+        if let Some(outbox) = self.inner.outbox.get() {
+            outbox.flush().await;
+        }
+    }
+
     async fn subscribe(&self, id: &str) -> Result<Subscription, RelayError> {
         let id: Arc<str> = id.into();
         // What this process has published before is not for this subscription.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 use parking_lot::Mutex;
 use rocketmq_link::{Error, Outgoing, Queue, RocketMq};
 use tokio::{
@@ -116,6 +116,12 @@ impl Outbox {
         if lane.send(Item::Mark(mark)).await.is_ok() {
             let _ = settled.await;
         }
+    }
+
+    /// The same for all nodes.
+    pub(super) async fn flush(&self) {
+        let targets: Vec<_> = self.lanes.lock().keys().cloned().collect();
+        future::join_all(targets.iter().map(|target| self.settle(target))).await;
     }
 
     fn lane(&self, target: &Arc<str>) -> mpsc::Sender<Item> {
