@@ -11,7 +11,13 @@ const HELD = 12;
 const LOADS_MS = 20_000;
 
 // Without it, so few connections would be nobody's burden.
-const suite = withCluster({ env: { PHALANX__TICKET__BALANCE__MIN_CONNECTIONS: '4' } });
+const suite = withCluster({
+  env: {
+    PHALANX__TICKET__BALANCE__MIN_CONNECTIONS: '4',
+    // The same users are asked for until something has changed.
+    PHALANX__TICKET__LIMITS__USER_PER_SECOND: '0',
+  },
+});
 
 test('users of a full spear are led to the next one, and back when it has room', { timeout: 90_000 }, async () => {
   const { cluster } = suite;
