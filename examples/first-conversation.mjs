@@ -62,6 +62,9 @@ async function post(path, body, headers = {}) {
     body: JSON.stringify(body),
   }).catch(() => stop(`Nobody answers at ${ticketUrl}. Start the cluster with: bin/start.sh`));
   const answer = await response.json();
+  if (path === '/dev/token' && response.status === 404) {
+    stop("This cluster signs no tokens. Give the example the secret of it, for the profile test2: set -a; . data/test2/secrets.env; set +a");
+  }
   if (!response.ok) stop(`${path} answered ${response.status} ${answer.code}: ${answer.detail}`);
   return answer;
 }
