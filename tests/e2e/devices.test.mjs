@@ -8,6 +8,7 @@ import { unique, withCluster } from '../support/suite.mjs';
 import { until } from '../support/wait.mjs';
 
 const MOST = 4;
+const COMPARED_MS = 20_000;
 const suite = withCluster({ env: { PHALANX__SPEAR__DEVICES__MOST: String(MOST) } });
 
 const on = (user, device, more = {}) => Client.connect(suite.cluster, user, { device, ...more });
@@ -178,6 +179,10 @@ describe('where no hint arrives', () => {
   const deaf = withCluster({ env: { PHALANX__RELAY__FAULTS__DROP_EVERY: '1' } });
 
   test('the older connection can neither send nor confirm, and the newer one is ready all the same', async () => {
+    // Soon after its start a node compares all that it holds with the store, and finds out who was replaced.
+    const spears = [...deaf.cluster.nodes.values()].filter(({ role }) => role === 'spear').length;
+    const compared = () => deaf.cluster.logged().join().split('the store is told what this node holds').length > spears;
+    await until(compared, COMPARED_MS, 'each spear has compared what it holds');
     const [alice, bob] = Object.values(await usersOnDifferentSpears(deaf.cluster, unique('u')));
     const conversation = directConversation(alice, bob);
     const sender = await Client.connect(deaf.cluster, alice);

@@ -239,12 +239,16 @@ export class Cluster {
     return { status: response.status, body: text ? JSON.parse(text) : undefined };
   }
 
-  logTail() {
+  /** What each process has logged: `[name, text]`. */
+  logged() {
     const files = existsSync(this.logs) ? readdirSync(this.logs) : [];
+    return files.map((file) => [file, readFileSync(join(this.logs, file), 'utf8')]);
+  }
+
+  logTail() {
+    const files = this.logged();
     const lines = Math.ceil(LOG_LINES / Math.max(files.length, 1));
-    return files
-      .map((file) => `${file}:\n${readFileSync(join(this.logs, file), 'utf8').trimEnd().split('\n').slice(-lines).join('\n')}`)
-      .join('\n');
+    return files.map(([name, text]) => `${name}:\n${text.trimEnd().split('\n').slice(-lines).join('\n')}`).join('\n');
   }
 
   /** The key that signs `token`s or `ticket`s, for tests that sign some of their own. */
