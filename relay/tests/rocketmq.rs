@@ -173,3 +173,19 @@ async fn a_hint_that_the_broker_does_not_take_costs_only_itself() {
         assert_eq!(receive(&mut subscription, 2).await, [1, 2], "about {size} bytes");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_answers_but_lets_nothing_be_read_is_a_lost_subscription() {
+    let server = RocketMq::start().await;
+    let relay = RocketMqRelay::new(options(&server));
+    let mut subscription = relay.subscribe("spear-1").await.expect("a broker");
+    relay.publish(vec![publication("spear-1", 1)]).await.expect("there is room");
+    assert_eq!(receive(&mut subscription, 1).await, [1]);
+    server.let_broker_be_read(false).await;
+    // What comes ends the pull that waits for it.
+    relay.publish(vec![publication("spear-1", 2)]).await.expect("there is room");
+    within(subscription.link.wait_for(|link| *link == Link::Down)).await.expect("it is subscribed");
+    server.let_broker_be_read(true).await;
+    assert_eq!(receive(&mut subscription, 1).await, [2]);
+    within(subscription.link.wait_for(|link| *link == Link::Up)).await.expect("it is subscribed");
+}

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,8 @@ use super::{BEGINNING, RocketMqOptions, unwrapped};
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so many of them it is asked where the queue is.
 const HEARTBEATS_A_ROUTE: u32 = 5;
+/// After so many of them without a pull that was refused, which comes again after a second, pulls are let through: one that waits has no answer yet.
+const HEARTBEATS_UNREFUSED: u32 = 3;
 /// How long a pull waits at the broker for something to come.
 const PULL_WAIT: Duration = Duration::from_secs(10);
 /// Pauses after a pull that failed.
@@ -41,6 +43,8 @@ pub(super) struct Subscriber {
     next: AtomicU64,
     /// The pull that is under way is of no use.
     anew: Notify,
+    /// Since the last look, the broker has answered that the queue may not be read.
+    is_refused: AtomicBool,
 }
 
 impl Subscriber {
@@ -72,7 +76,14 @@ impl Subscriber {
             time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         };
-        Ok(Self { client, queue: Mutex::new(queue), begins, next: AtomicU64::new(end), anew: Notify::new() })
+        Ok(Self {
+            client,
+            queue: Mutex::new(queue),
+            begins,
+            next: AtomicU64::new(end),
+            anew: Notify::new(),
+            is_refused: AtomicBool::new(false),
+        })
     }
 
     /// Receives until the receiver is gone, another subscription has replaced this one, or the queue has become another one.
@@ -112,6 +123,12 @@ impl Subscriber {
                     }
                 }
                 Err(error @ Error::Moved { .. }) => return error.to_string(),
+                Err(error @ Error::Refused { .. }) if !error.is_busy() => {
+                    self.is_refused.store(true, Ordering::Relaxed);
+                    if inbox.down() {
+                        tracing::warn!(topic = &*queue.topic, %error, "the subscription is lost until rocketmq lets it be read again");
+                    }
+                }
                 Err(error) => tracing::debug!(topic = &*queue.topic, %error, "nothing is pulled"),
             }
             // Whoever sees the broker again says so.
@@ -128,15 +145,20 @@ impl Subscriber {
         let mut beats = time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let (mut beat, mut stood_at, mut is_lost) = (0_u32, None, false);
+        let mut unrefused = HEARTBEATS_UNREFUSED;
         loop {
             beats.tick().await;
             beat = beat.wrapping_add(1);
+            let is_refused = self.is_refused.swap(false, Ordering::Relaxed);
+            unrefused = if is_refused { 0 } else { unrefused.saturating_add(1) };
             let (queue, next) = (self.queue.lock().clone(), self.next.load(Ordering::Relaxed));
             match self.client.end(&queue).await {
                 // More may have arrived since it was asked, never less.
                 Ok(end) if end < next => return "the queue was made anew".into(),
                 Ok(end) => {
-                    inbox.up();
+                    if unrefused >= HEARTBEATS_UNREFUSED {
+                        inbox.up();
+                    }
                     // What is there does not come: the pull waits for an answer that nobody will give.
                     if std::mem::take(&mut is_lost) || (end > next && stood_at == Some(next)) {
                         self.anew.notify_one();

@@ -12,6 +12,9 @@ const BROKERS: u16 = 106;
 /// A broker's own configuration (`GET_BROKER_CONFIG`): asked only to see whether it answers.
 const CONFIGURATION: u16 = 26;
 
+/// Changes a broker's configuration while it runs (`UPDATE_BROKER_CONFIG`).
+const CONFIGURE: u16 = 25;
+
 /// A name server, and at least one broker. A start of both takes some 3 s of processor time.
 #[derive(Debug)]
 pub struct RocketMq {
@@ -67,6 +70,15 @@ impl RocketMq {
         self.brokers[0].signal(Signal::CONT);
     }
 
+    /// Whether the broker may be read; it answers all else as before. Until it is started again.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub async fn let_broker_be_read(&self, may: bool) {
+        let setting = if may { "brokerPermission=6" } else { "brokerPermission=2" };
+        command(self.brokers[0].port(), CONFIGURE, setting).await.expect("a broker that can be configured");
+    }
+
     /// SIGKILL; brokers go on.
     pub async fn kill_names(&mut self) {
         self.names.kill();
@@ -95,8 +107,8 @@ impl RocketMq {
             let serves = |port| {
                 let address = &address;
                 async move {
-                    command(names, BROKERS).await.is_some_and(|known| known.contains(address))
-                        && command(port, CONFIGURATION).await.is_some()
+                    command(names, BROKERS, "").await.is_some_and(|known| known.contains(address))
+                        && command(port, CONFIGURATION, "").await.is_some()
                 }
             };
             broker.until_in("an answer, and its name at the name server,", JVM_BUDGET, serves).await;
@@ -109,14 +121,16 @@ fn address(process: &Process) -> String {
 }
 
 /// Sends a command of the remoting protocol, and answers header and body of a successful answer.
-async fn command(port: u16, code: u16) -> Option<String> {
+async fn command(port: u16, code: u16, body: &str) -> Option<String> {
     let header =
         format!(r#"{{"code":{code},"language":"OTHER","version":0,"opaque":1,"flag":0,"extFields":{{}}}}"#);
     let header_length = u32::try_from(header.len()).ok()?;
-    // The whole but for this number, then the header; the first byte of its length says that it is JSON.
-    let mut frame = (header_length + 4).to_be_bytes().to_vec();
+    // The whole but for this number, then the header, then the body; the first byte of its length says that it is JSON.
+    let length = header_length + 4 + u32::try_from(body.len()).ok()?;
+    let mut frame = length.to_be_bytes().to_vec();
     frame.extend(header_length.to_be_bytes());
     frame.extend(header.bytes());
+    frame.extend(body.bytes());
     let answer = converse(port, &frame, async |stream| {
         let length = u32::from_be_bytes(read(stream, 4).await?.try_into().ok()?);
         read(stream, usize::try_from(length).ok()?).await
