@@ -153,6 +153,7 @@ fi
 step "build" cargo build --profile test1
 if cargo clippy --version >/dev/null 2>&1; then
   step "clippy" cargo clippy --profile test1 --workspace --all-targets -- -D warnings
+  step "clippy of the program without Kafka" cargo clippy --profile test1 --no-default-features -- -D warnings
 else
   skip "clippy" "this toolchain has no clippy"
 fi
