@@ -71,7 +71,8 @@ async fn while_the_roster_is_lost_ids_stop_where_that_is_asked_for() {
     cluster.on_loss(OnZooKeeperLoss::Stop);
     let node = cluster.active("idgen-1").await;
     let client = cluster.client(IdOptions { deadline: Duration::from_millis(700), ..IdOptions::default() });
-    let before = client.take(1).await.expect("ids")[0];
+    let patient = cluster.client(IdOptions::default());
+    let before = patient.take(1).await.expect("ids")[0];
     cluster.roster.suspect();
     assert_eq!(node.cut(SECRET, 1).await, Err(Code::FailedPrecondition), "at once");
     let refused = client.take(1).await.expect_err("nobody serves").to_string();
@@ -80,7 +81,7 @@ async fn while_the_roster_is_lost_ids_stop_where_that_is_asked_for() {
     assert!(node.is_ready(), "else an outage of ZooKeeper would close every door");
     cluster.roster.recover();
     eventually("it is active again", || node.is_active()).await;
-    assert!(client.take(1).await.expect("ids again")[0] > before);
+    assert!(patient.take(1).await.expect("ids again")[0] > before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use roster::{Health, Roster, RosterError, Version, ZooKeeperOptions, conformance
 use wire::NodeState;
 use zookeeper_client::{Acls, CreateMode};
 
-use support::{connect, delete, fresh_root, options, plain, seen, shared, shows, spear, within};
+use support::{connect, delete, fresh_root, patient, plain, seen, shared, shows, spear, within};
 
 struct Cluster {
     options: ZooKeeperOptions,
@@ -17,7 +17,7 @@ struct Cluster {
 
 impl Cluster {
     async fn new() -> Self {
-        Self { options: ZooKeeperOptions { root: fresh_root(), ..options(vec![shared().await.address()]) } }
+        Self { options: ZooKeeperOptions { root: fresh_root(), ..patient(vec![shared().await.address()]) } }
     }
 
     fn path(&self, relative: &str) -> String {

@@ -2,15 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
-
 use roster::{Roster, Snapshot, Version, ZooKeeperOptions};
 use servers::{Ensemble, ZooKeeper};
 
-use support::{SESSION, always, connect, good, options, seen, shows, spear, suspect, within};
-
-/// Long enough that a new leader is elected within it, whatever else the machine does.
-const PATIENT: Duration = Duration::from_secs(20);
+use support::{SESSION, always, connect, good, options, patient, seen, shows, spear, suspect, within};
 
 async fn place_of(ensemble: &Ensemble, leads: bool) -> usize {
     for (place, server) in ensemble.servers.iter().enumerate() {
@@ -24,11 +19,8 @@ async fn place_of(ensemble: &Ensemble, leads: bool) -> usize {
 #[tokio::test]
 async fn a_server_of_three_may_fail() {
     let mut ensemble = Ensemble::start().await;
-    let options = ZooKeeperOptions {
-        session_timeout: PATIENT,
-        operation_timeout: PATIENT,
-        ..options(ensemble.addresses())
-    };
+    // A new leader is elected within a session, whatever else the machine does.
+    let options = patient(ensemble.addresses());
     let (one, other) = (connect(&options).await, connect(&options).await);
     let registration = one.register(spear("s", 5)).await.expect("the place is free");
     let second = other.register(spear("t", 6)).await.expect("the place is free");
@@ -73,7 +65,9 @@ async fn a_server_of_three_may_fail() {
 #[tokio::test]
 async fn a_majority_that_is_lost_stops_nobody_and_comes_back() {
     let mut ensemble = Ensemble::start().await;
-    let options = options(ensemble.addresses());
+    // A session that goes on must be taken up again within it, whatever else the machine does.
+    let session = SESSION * 3;
+    let options = ZooKeeperOptions { session_timeout: session, ..options(ensemble.addresses()) };
     let (one, other) = (connect(&options).await, connect(&options).await);
     let registration = one.register(spear("s", 5)).await.expect("the place is free");
     let second = other.register(spear("t", 6)).await.expect("the place is free");
@@ -94,7 +88,7 @@ async fn a_majority_that_is_lost_stops_nobody_and_comes_back() {
     }
     within("the doubt", leader.lost().cancelled_owned()).await;
     // Until the clients have given their sessions up.
-    tokio::time::sleep(SESSION * 7 / 4).await;
+    tokio::time::sleep(session * 7 / 4).await;
     for place in &lost {
         ensemble.servers[*place].start_again().await;
     }

@@ -15,7 +15,7 @@ async fn a_server_that_starts_later_is_found() {
     let mut server = ZooKeeper::start().await;
     server.kill().await;
     let options =
-        ZooKeeperOptions { operation_timeout: Duration::from_millis(300), ..options(vec![server.address()]) };
+        ZooKeeperOptions { operation_timeout: Duration::from_secs(3), ..options(vec![server.address()]) };
     let roster = open(&options);
     let candidate = roster.clone();
     let elected = tokio::spawn(async move { candidate.elect("e", "n0").await });

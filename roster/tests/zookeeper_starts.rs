@@ -6,13 +6,13 @@ use roster::{Roster, RosterError, Snapshot, ZooKeeperOptions};
 use wire::{Incarnation, NodeState, Role};
 use zookeeper_client::Client;
 
-use support::{connect, fresh_root, options, plain, seen, shared, shows, spear, within};
+use support::{connect, fresh_root, patient, plain, seen, shared, shows, spear, within};
 
 /// Two processes' worth of sessions register the same node, each with several starts at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_starts_at_once_the_newest_stays() {
     const STARTS: u64 = 12;
-    let options = ZooKeeperOptions { root: fresh_root(), ..options(vec![shared().await.address()]) };
+    let options = ZooKeeperOptions { root: fresh_root(), ..patient(vec![shared().await.address()]) };
     let mut rosters = Vec::new();
     for _ in 0..4 {
         rosters.push(connect(&options).await);
@@ -86,7 +86,7 @@ async fn never_older(client: Client, path: String, newest: u64) {
 
 #[tokio::test]
 async fn the_same_start_may_register_again() {
-    let options = ZooKeeperOptions { root: fresh_root(), ..options(vec![shared().await.address()]) };
+    let options = ZooKeeperOptions { root: fresh_root(), ..patient(vec![shared().await.address()]) };
     let (one, other) = (connect(&options).await, connect(&options).await);
     let first = one.register(spear("s", 5)).await.expect("the place is free");
     let second =

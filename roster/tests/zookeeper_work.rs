@@ -4,10 +4,10 @@ mod support;
 
 use std::time::Instant;
 
-use roster::{Roster, Snapshot, ZooKeeperOptions};
+use roster::{Roster, Snapshot};
 use servers::ZooKeeper;
 
-use support::{SESSION, connect, good, options, plain, seen, spear, suspect, within};
+use support::{PATIENT, connect, good, patient, plain, seen, spear, suspect, within};
 
 const NODES: u64 = 100;
 
@@ -23,13 +23,13 @@ fn count(wanted: usize) -> impl Fn(&Snapshot) -> bool {
 
 /// What the sessions say to stay alive: a ping a fifth of a time-out at the most.
 fn pings(sessions: u64, since: Instant) -> u64 {
-    sessions * (5 * since.elapsed().as_millis() as u64 / support::SESSION.as_millis() as u64 + 2)
+    sessions * (5 * since.elapsed().as_millis() as u64 / PATIENT.as_millis() as u64 + 2)
 }
 
 #[tokio::test]
 async fn nodes_that_come_and_go_cost_bounded_work() {
     let server = ZooKeeper::start().await;
-    let options = options(vec![server.address()]);
+    let options = patient(vec![server.address()]);
     let (registrar, watcher) = (connect(&options).await, connect(&options).await);
     // Many nodes that do not change.
     let mut standing = Vec::new();
@@ -65,7 +65,7 @@ async fn nodes_that_come_and_go_cost_bounded_work() {
 async fn who_waits_in_an_election_wakes_alone() {
     const WAITING: usize = 50;
     let server = ZooKeeper::start().await;
-    let roster = connect(&options(vec![server.address()])).await;
+    let roster = connect(&patient(vec![server.address()])).await;
     let client = plain(&server.address()).await;
     let first = within("the leader", roster.elect("e", "n")).await.expect("nobody else");
     let waiting: Vec<_> = (0..WAITING)
@@ -106,7 +106,7 @@ async fn who_waits_in_an_election_wakes_alone() {
 async fn a_cluster_that_comes_back_costs_each_process_the_same_few_requests() {
     const SESSIONS: u64 = 20;
     let mut server = ZooKeeper::start().await;
-    let options = ZooKeeperOptions { session_timeout: SESSION * 10, ..options(vec![server.address()]) };
+    let options = patient(vec![server.address()]);
     let (mut rosters, mut places) = (Vec::new(), Vec::new());
     for number in 0..SESSIONS {
         let roster = connect(&options).await;
@@ -128,7 +128,7 @@ async fn a_cluster_that_comes_back_costs_each_process_the_same_few_requests() {
     let sent = server.packets().await;
     assert_eq!(sent.len() as u64, SESSIONS);
     // Its session and its watches, its own place; then a watch, two listings, and one read of all nodes.
-    let bound = 12 + 5 * began.elapsed().as_millis() as u64 / (SESSION * 10).as_millis() as u64 + 2;
+    let bound = 12 + pings(1, began);
     for (session, packets) in sent {
         assert!(packets <= bound, "{session} sent {packets} packets; at most {bound} were expected");
     }

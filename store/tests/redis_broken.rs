@@ -11,11 +11,11 @@ use store::{
         with_cid,
     },
 };
-use support::{open, options};
+use support::{open, patient};
 
 async fn server() -> (Redis, RedisOptions) {
     let server = Redis::start().await;
-    let options = options(Mode::Single, vec![server.address()], 0);
+    let options = patient(Mode::Single, vec![server.address()], 0);
     (server, options)
 }
 

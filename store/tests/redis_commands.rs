@@ -12,7 +12,7 @@ use store::{
         append_all, connect, from_device, key, make_group, node, to_group, to_user, with_cid,
     },
 };
-use support::{open, options};
+use support::{open, patient};
 
 /// What the store's calls cost.
 #[derive(Debug)]
@@ -118,14 +118,14 @@ async fn assert_one_step(world: &World<'_>, waits: u64) {
 #[tokio::test]
 async fn a_message_is_one_step_on_one_server() {
     let servers = Redis::start().await;
-    let world = World::new(options(Mode::Single, vec![servers.address()], 0), vec![&servers]).await;
+    let world = World::new(patient(Mode::Single, vec![servers.address()], 0), vec![&servers]).await;
     assert_one_step(&world, 0).await;
 }
 
 #[tokio::test]
 async fn a_message_is_one_step_where_replicas_confirm() {
     let servers = Replicated::start().await;
-    let options = options(Mode::Sentinel, servers.sentinel_addresses(), 1);
+    let options = patient(Mode::Sentinel, servers.sentinel_addresses(), 1);
     let world = World::new(options, vec![&servers.primary]).await;
     assert_one_step(&world, 1).await;
 }
@@ -134,7 +134,7 @@ async fn a_message_is_one_step_where_replicas_confirm() {
 #[tokio::test]
 async fn an_outbox_costs_one_command_a_message_and_nothing_while_nobody_consumes() {
     let servers = Redis::start().await;
-    let world = World::new(options(Mode::Single, vec![servers.address()], 0), vec![&servers]).await;
+    let world = World::new(patient(Mode::Single, vec![servers.address()], 0), vec![&servers]).await;
     let off = world.cost(batch()).await;
     for key in ["outbox", "confirmed", "told:*", "consumers"] {
         let found = servers.command(&["KEYS", &format!("*}}:{key}")]).await;
@@ -158,7 +158,7 @@ async fn a_message_is_three_steps_in_a_cluster() {
             primaries.push(node);
         }
     }
-    let world = World::new(options(Mode::Cluster, servers.addresses(), 1), primaries).await;
+    let world = World::new(patient(Mode::Cluster, servers.addresses(), 1), primaries).await;
 
     let direct = world.cost(vec![from_a(to_user("a", "to-1"))]).await;
     assert!((3..=4).contains(&direct.round_trips), "epoch, append, one or two servers: {direct:?}");

@@ -61,7 +61,7 @@ async fn a_full_server_is_read_and_can_be_trimmed() {
     let began = Instant::now();
     let refused = store.append(vec![large()]).await;
     assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
-    assert!((PATIENCE / 2..2 * PATIENCE).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((PATIENCE / 2..20 * PATIENCE).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert_eq!(store.space().await.expect("it answers")[0].limit, Some(limit));
 
     trim(&store).await;

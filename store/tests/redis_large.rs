@@ -14,7 +14,7 @@ use store::{
         to_user, user, with_cid,
     },
 };
-use support::{open, options, until};
+use support::{open, patient, until};
 use wire::User;
 
 const MANY: usize = 1_200;
@@ -68,19 +68,19 @@ async fn a_large_group_comes_and_goes(store: RedisStore) {
 #[tokio::test]
 async fn a_group_larger_than_a_script_comes_and_goes() {
     let server = Redis::start().await;
-    a_large_group_comes_and_goes(open(&options(Mode::Single, vec![server.address()], 0))).await;
+    a_large_group_comes_and_goes(open(&patient(Mode::Single, vec![server.address()], 0))).await;
 }
 
 #[tokio::test]
 async fn so_it_does_in_a_cluster() {
     let servers = RedisCluster::start().await;
-    a_large_group_comes_and_goes(open(&options(Mode::Cluster, servers.addresses(), 0))).await;
+    a_large_group_comes_and_goes(open(&patient(Mode::Cluster, servers.addresses(), 0))).await;
 }
 
 #[tokio::test]
 async fn a_batch_larger_than_a_script_keeps_its_order() {
     let server = Redis::start().await;
-    let store = open(&options(Mode::Single, vec![server.address()], 0));
+    let store = open(&patient(Mode::Single, vec![server.address()], 0));
     let batch = || (0..2 * MANY).map(|n| to_user("a", &format!("u{}", n % MANY))).collect::<Vec<Append>>();
     let answers = append_all(&store, batch()).await;
     for (n, (answer, sent)) in answers.iter().zip(batch()).enumerate() {
@@ -102,7 +102,7 @@ async fn a_batch_larger_than_a_script_keeps_its_order() {
 #[tokio::test]
 async fn cids_are_forgotten_after_their_time() {
     let server = Redis::start().await;
-    let options = options(Mode::Single, vec![server.address()], 0);
+    let options = patient(Mode::Single, vec![server.address()], 0);
     let store = open(&RedisOptions { cid_retention: Duration::from_secs(3), ..options });
     let again = || Append { id: next_id(), ..with_cid("c", to_user("a", "b")) };
     let first = append(&store, again()).await.message;

@@ -12,7 +12,7 @@ use std::{
 use boot::{NodeContext, Shutdown, ShutdownTrigger};
 use deletable::Deletable;
 use idgen::Mode;
-pub(crate) use process::Process;
+pub(crate) use process::{Process, SESSION};
 use roster::EmbeddedRoster;
 use rpc::{Channels, IdClient, IdOptions, Secret};
 use tempfile::TempDir;

@@ -14,10 +14,11 @@ use redis_link::{
 };
 
 /// How long a test waits for what must come.
-const BUDGET: Duration = Duration::from_secs(30);
+const BUDGET: Duration = Duration::from_secs(60);
 
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Longer than a busy machine stands still.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Adds to a counter, and says where it stands.
 pub(crate) static ADD: LazyLock<Script> =
@@ -54,7 +55,7 @@ pub(crate) fn add(key: &str, count: i64) -> Call {
 }
 
 pub(crate) fn one_replica() -> Option<Wait> {
-    Some(Wait { replicas: 1, timeout: Duration::from_millis(700) })
+    Some(Wait { replicas: 1, timeout: Duration::from_secs(3) })
 }
 
 /// The answers, each as a `T`.
@@ -76,7 +77,7 @@ where
         let tried = Instant::now();
         let result = attempt().await;
         let took = tried.elapsed();
-        assert!(took < RESPONSE_TIMEOUT + Duration::from_millis(500), "{what}: an answer took {took:?}");
+        assert!(took < RESPONSE_TIMEOUT * 3 / 2, "{what}: an answer took {took:?}");
         match result {
             Ok(value) => return value,
             Err(LinkError::Unavailable(_) | LinkError::NotReplicated { .. }) => {}

@@ -23,8 +23,8 @@ pub(crate) fn relay(mode: Mode, servers: Vec<String>, prefix: &str, capacity: us
     let options = RedisOptions {
         mode,
         servers,
-        connect_timeout: Duration::from_millis(500),
-        response_timeout: Duration::from_millis(1_000),
+        connect_timeout: Duration::from_secs(2),
+        response_timeout: Duration::from_secs(4),
         ..RedisOptions::default()
     };
     RedisRelay::with_capacity(options, prefix, capacity).expect("options that fit together")

@@ -26,6 +26,9 @@ pub const BUDGET: Duration = Duration::from_secs(30);
 /// The session time-out of rosters in tests; the server's shortest is 1 s.
 pub const SESSION: Duration = Duration::from_secs(2);
 
+/// Where no session shall expire: longer than a busy machine stands still.
+pub const PATIENT: Duration = Duration::from_secs(20);
+
 /// The one server that the tests of this process share who do no harm to it.
 pub async fn shared() -> &'static ZooKeeper {
     static SERVER: OnceCell<ZooKeeper> = OnceCell::const_new();
@@ -45,6 +48,11 @@ pub fn options(servers: Vec<String>) -> ZooKeeperOptions {
         operation_timeout: Duration::from_secs(10),
         ..ZooKeeperOptions::default()
     }
+}
+
+/// The same for those that no server is taken from: a connection is given up after 0.4 of a session without a sign of life.
+pub fn patient(servers: Vec<String>) -> ZooKeeperOptions {
+    ZooKeeperOptions { session_timeout: PATIENT, operation_timeout: PATIENT, ..options(servers) }
 }
 
 /// A roster that is good.

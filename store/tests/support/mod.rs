@@ -55,7 +55,7 @@ pub(crate) fn options(mode: Mode, servers: Vec<String>, replicas: u32) -> RedisO
 /// Options for the suite, with times that a busy machine does not exceed.
 pub(crate) fn patient(mode: Mode, servers: Vec<String>, replicas: u32) -> RedisOptions {
     let RedisOptions { mut link, wait, .. } = options(mode, servers, replicas);
-    link.response_timeout = 2 * BUDGET;
+    (link.connect_timeout, link.response_timeout) = (BUDGET, 2 * BUDGET);
     let wait = wait.map(|wait| Wait { timeout: BUDGET, ..wait });
     RedisOptions { link, prefix: fresh_prefix(), wait, ..RedisOptions::default() }
 }

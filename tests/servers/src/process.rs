@@ -160,7 +160,7 @@ pub(crate) async fn converse<T>(
         stream.write_all(question).await.ok()?;
         reads(&mut stream).await
     };
-    tokio::time::timeout(Duration::from_secs(2), asked).await.ok().flatten()
+    tokio::time::timeout(Duration::from_secs(10), asked).await.ok().flatten()
 }
 
 /// The next `length` bytes.

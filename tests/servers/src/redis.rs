@@ -251,7 +251,7 @@ async fn cli(login: &[String], port: u16, words: &[&str]) -> String {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    match tokio::time::timeout(Duration::from_secs(2), output).await {
+    match tokio::time::timeout(Duration::from_secs(10), output).await {
         Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).into_owned(),
         _ => String::new(),
     }
