@@ -13,7 +13,10 @@ use boot::Condition;
 use bytes::Bytes;
 use conversation::LocalDelivery as _;
 use relay::{Arrival, Link, Numbering, Publisher, Relay, Subscription};
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::watch,
+    time::{self, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use wire::{Drain, Hint, Payload};
 
@@ -68,6 +71,8 @@ impl Hints {
         let mut sent = 0_u64;
         let mut arrived = Vec::new();
         let mut probes = time::interval(PROBE_INTERVAL);
+        // After a standstill, those that are due are not sent at once: they could not be back before the next one.
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Beside everything else: a relay that hangs must not keep hints, or the loss of the link, from being seen.
         let mut publishing = None;
         loop {

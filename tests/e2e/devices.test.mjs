@@ -9,7 +9,13 @@ import { until } from '../support/wait.mjs';
 
 const MOST = 4;
 const COMPARED_MS = 20_000;
-const suite = withCluster({ env: { PHALANX__SPEAR__DEVICES__MOST: String(MOST) } });
+const suite = withCluster({
+  env: {
+    PHALANX__SPEAR__DEVICES__MOST: String(MOST),
+    // A connection that is replaced has the time to write that a busy machine needs.
+    PHALANX__SPEAR__DELIVERY__TAKEOVER_TIMEOUT_MS: '8000',
+  },
+});
 
 const on = (user, device, more = {}) => Client.connect(suite.cluster, user, { device, ...more });
 const seqs = (client, conversation) => client.in(conversation).map((message) => message.seq);

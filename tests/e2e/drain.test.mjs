@@ -54,13 +54,13 @@ const told = (all) => all.filter((client) => client.toldAt !== undefined);
 test('a drained spear tells its clients a few at a time, takes nobody in, and undrain takes that back', async () => {
   const all = await clients(MANY);
   const [late] = await belonging(1);
-  const answer = await order('drain', { after_ms: 4_000 });
+  const answer = await order('drain', { after_ms: 12_000 });
   assert.deepEqual([answer.status, answer.body.id, answer.body.state], [200, SPEAR, 'draining']);
 
   // Somebody who was told may finish.
   const first = await until(() => told(all)[0], BUDGET_MS, 'the first one is told');
   assert.equal((await first.sendTo(all[1].user, 'before I go')).seq, 1);
-  assert.deepEqual(await first.event('migrate'), { after_ms: 1_000 });
+  assert.deepEqual(await first.event('migrate'), { after_ms: 3_000 });
   assert.equal((await refusalOf(late.ticket.spear.url, late.ticket.ticket)).code, 'draining');
   await ticketsLeadTo(OTHER, late.user);
   const readiness = await suite.cluster.readiness(SPEAR);

@@ -7,7 +7,7 @@ import { Client, usersOnDifferentSpears } from '../support/client.mjs';
 import { unique, withCluster } from '../support/suite.mjs';
 
 // Devices that are gone so long are told of.
-const OFFLINE_AFTER_MS = 1_000;
+const OFFLINE_AFTER_MS = 4_000;
 
 const suite = withCluster({
   env: {

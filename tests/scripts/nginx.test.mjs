@@ -110,7 +110,8 @@ describe('nginx in front of the cluster', () => {
       statuses.push((await ask(token, { from: '127.0.0.11', headers })).status);
     }
     assert.equal(statuses[0], 200);
-    assert.equal(statuses.at(-1), 429);
+    // One a second is let through again.
+    assert.ok(statuses.slice(-20).filter((status) => status === 429).length >= 15, `${statuses.slice(-20)}`);
     assert.equal((await ask(token, { from: '127.0.0.12' })).status, 200, 'another client has a budget of its own');
   });
 

@@ -54,7 +54,7 @@ export class Receiver {
     return {
       PHALANX__WEBHOOKS__BEFORE_SEND__URL: this.url,
       PHALANX__WEBHOOKS__BEFORE_SEND__SECRET: this.secret,
-      PHALANX__WEBHOOKS__BEFORE_SEND__TIMEOUT_MS: '1500',
+      PHALANX__WEBHOOKS__BEFORE_SEND__TIMEOUT_MS: '6000',
     };
   }
 

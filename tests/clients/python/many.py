@@ -71,6 +71,9 @@ class Socket:
             await self.client.emit(event, (payload,), callback=answer)
 
     async def disconnect(self):
+        # Asked while a request of its polling is under way, the library's writing ends without a goodbye.
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.client.eio.queue.join(), 1)
         await self.client.disconnect()
         await self.session.close()
         self.tell("gone")
