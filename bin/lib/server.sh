@@ -145,7 +145,7 @@ rocketmq_run() {
   export ROCKETMQ_HOME=$directory
   run java -Xrs "-Xmx$3m" -Xms32m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Dtls.server.mode=disabled \
     --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-exports=java.base/jdk.internal.ref=ALL-UNNAMED \
-    "-Duser.home=$directory" "-Drmq.logback.configurationFile=$here/brokers/rocketmq/logback.xml" -cp "$2/lib/*" "$1" -c "$directory/server.properties"
+    "-Duser.home=$directory" "-Djava.io.tmpdir=$directory" "-Drmq.logback.configurationFile=$here/brokers/rocketmq/logback.xml" -cp "$2/lib/*" "$1" -c "$directory/server.properties"
 }
 
 rocketmq-names() {

@@ -9,7 +9,7 @@ import { ANSWER_MS } from './support/queue.mjs';
 import { ask, begin, CLIENTS, connect, echoed, nextEvent } from './support/official.mjs';
 
 // Long enough for a machine that does something else; short enough for heartbeats to come while these tests run.
-const suite = withEcho({ pingIntervalMs: 500, pingTimeoutMs: 5_000 });
+const suite = withEcho({ pingIntervalMs: 500, pingTimeoutMs: 5_000, connectTimeoutMs: 60_000 });
 
 const TEXTS = ['é€', '😀', '👩‍👩‍👧‍👧', '\u2028\u2029', '\u0000', '\x1e', '"\\', '', 'a😀'.repeat(1_000)];
 

@@ -8,7 +8,7 @@ import { Echo, withEcho } from './support/echo.mjs';
 import { CLIENTS, connect, echoed, nextEvent } from './support/official.mjs';
 import { goodbyeOf, isUnknown } from './support/session.mjs';
 
-const suite = withEcho({ pingIntervalMs: 500, pingTimeoutMs: 5_000 });
+const suite = withEcho({ pingIntervalMs: 500, pingTimeoutMs: 5_000, connectTimeoutMs: 60_000 });
 
 const RECONNECT = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100, randomizationFactor: 0 };
 

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { CALM, withEcho } from './support/echo.mjs';
 import { echoes, isClosed, join, message, OPENERS, sendFatal } from './support/session.mjs';
 
-const suite = withEcho(CALM);
+// Some of what comes before joining ends nothing by itself: who then does not join is closed.
+const suite = withEcho({ ...CALM, connectTimeoutMs: 3_000 });
 
 for (const [transport, open] of Object.entries(OPENERS)) {
   const start = (options) => open(suite.echo, options);

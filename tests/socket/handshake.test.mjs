@@ -27,13 +27,13 @@ test('the open packet over polling says what the client needs', async (t) => {
   assert.equal(body[0], '0');
   const { sid, ...rest } = JSON.parse(body.slice(1));
   assert.match(sid, /^[\w-]{16,}$/);
-  assert.deepEqual(rest, { upgrades: ['websocket'], pingInterval: 300, pingTimeout: 200, maxPayload: 1_000_000 });
+  assert.deepEqual(rest, { upgrades: ['websocket'], pingInterval: 300, pingTimeout: 2_000, maxPayload: 1_000_000 });
 });
 
 test('the open packet over WebSocket offers no upgrade', async () => {
   const { sid, ...rest } = (await WebSocketSession.open(suite.echo)).handshake;
   assert.match(sid, /^[\w-]{16,}$/);
-  assert.deepEqual(rest, { upgrades: [], pingInterval: 300, pingTimeout: 200, maxPayload: 1_000_000 });
+  assert.deepEqual(rest, { upgrades: [], pingInterval: 300, pingTimeout: 2_000, maxPayload: 1_000_000 });
 });
 
 test('no two sessions have one id', async () => {

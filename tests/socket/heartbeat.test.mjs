@@ -10,20 +10,22 @@ import { WebSocketSession } from './support/websocket.mjs';
 
 const suite = withEcho();
 
-// A ping is due after 300 ms, its answer within 200 ms more; what a busy machine adds is no fault of the server.
+// A ping is due after 300 ms, its answer within 2 s more; what a busy machine adds is no fault of the server.
 const INTERVAL_MS = 300;
-const TIMEOUT_MS = 200;
-const SLACK_MS = 2_000;
+const TIMEOUT_MS = 2_000;
+const SLACK_MS = 6_000;
 // Timers may fire a little early, and our clock starts a little late.
 const EARLY_MS = 50;
+// Of which the time is longer than a session has to join, or without an answer.
+const KEPT_PINGS = 12;
 
 test('a ping comes by polling, again after each answer', async (t) => {
   if (!suite.claims(t, 'exact', 'engineioxide pings at once, and then by its own clock')) return;
+  const start = performance.now();
   const session = await PollingSession.open(suite.echo);
   for (let round = 0; round < 4; round += 1) {
-    const start = performance.now();
     assert.deepEqual((await session.get()).packets, ['2']);
-    if (round > 0) assert.ok(performance.now() - start > INTERVAL_MS - EARLY_MS, 'pings come too fast');
+    assert.ok(performance.now() - start > (round + 1) * INTERVAL_MS - EARLY_MS, 'pings come too fast');
     assert.equal((await session.post('3')).body, 'ok');
     if (round === 0) await session.post('40');
     if (round === 0) assert.match((await session.get()).packets[0], /^40/);
@@ -31,13 +33,14 @@ test('a ping comes by polling, again after each answer', async (t) => {
 });
 
 test('a ping comes by WebSocket, again after each answer', async () => {
+  const start = performance.now();
   const session = await WebSocketSession.open(suite.echo);
   await join(session);
   session.answers = false;
   for (let round = 0; round < 4; round += 1) {
-    const start = performance.now();
     assert.equal(await session.next(), '2');
-    if (round > 0) assert.ok(performance.now() - start > INTERVAL_MS - EARLY_MS, 'pings come too fast');
+    // The first one may come at once.
+    assert.ok(performance.now() - start > round * INTERVAL_MS - EARLY_MS, 'pings come too fast');
     await session.send('3');
   }
 });
@@ -46,7 +49,7 @@ test('who answers pings is kept beyond the time to connect and several heartbeat
   for (const open of Object.values(OPENERS)) {
     const session = await open(suite.echo);
     await join(session);
-    await afterPings(suite.echo, 5);
+    await afterPings(suite.echo, KEPT_PINGS);
     await echoes(session);
   }
 });

@@ -12,9 +12,9 @@ import { RawSession } from './support/raw.mjs';
 import { echoes, isUnknown, join } from './support/session.mjs';
 import { WebSocketSession } from './support/websocket.mjs';
 
-const suite = withEcho(CALM);
-
 const CONNECT_MS = 1_000;
+const suite = withEcho({ ...CALM, connectTimeoutMs: CONNECT_MS });
+
 const EARLY_MS = 50;
 // 1,000 of them take a while to be opened and counted on a small machine.
 const SLACK_MS = 5_000;

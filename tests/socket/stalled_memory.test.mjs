@@ -34,7 +34,7 @@ const RETURNED_MS = 30_000;
 
 const suite = withEcho({
   pingIntervalMs: 1_000,
-  pingTimeoutMs: 2_000,
+  pingTimeoutMs: 10_000,
   outgoingBytes: OUTGOING_BYTES,
   sendBufferBytes: SEND_BUFFER_BYTES,
 });

@@ -2,6 +2,7 @@
 // has ended meanwhile waits no more, and is not judged by it.
 
 import { directConversation } from '../support/client.mjs';
+import { synced } from './answers.mjs';
 
 // So many messages at the end of a conversation are looked at to find one that a connection has not sent itself.
 const LATEST = 100;
@@ -12,7 +13,7 @@ export async function wantedMessages(world, user) {
   if (devices.length === 0) return [];
   const wanted = [];
   for (const conversation of world.conversations) {
-    const page = await devices[0].connection.ask('sync', { conversation, limit: LATEST });
+    const page = await synced(devices[0].connection, { conversation, limit: LATEST });
     if (!page?.ok) continue;
     for (const device of devices) {
       const { connection } = device;
@@ -58,7 +59,7 @@ async function reads(world) {
   for (const [key, { conversation, seq, began, user }] of furthest) {
     const other = world.users.find((each) => each !== user && conversation === directConversation(user.name, each.name));
     const [asking] = other ? connected(other) : [];
-    const page = await asking?.connection.ask('sync', { conversation, after: seq - 1, limit: LATEST });
+    const page = asking && (await synced(asking.connection, { conversation, after: seq - 1, limit: LATEST }));
     if (!page?.ok || page.more || page.messages.some(({ from }) => from === user.name)) continue;
     for (const device of connected(other)) {
       if (device.firstReady.line < began) wanted.push(waiting(device, () => device.receipts.get(key) >= seq));

@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { checkFile } from '../checker/check.mjs';
 import { Cluster } from '../support/cluster.mjs';
 import { PROFILE } from '../support/profile.mjs';
+import { answered } from './answers.mjs';
 import { World } from './world.mjs';
 
 const DEFAULTS = { seconds: 20, users: 24, groups: 6, kills: 1, kept: 0 };
@@ -59,7 +60,7 @@ export async function run(cluster, { seed, history, ...options }) {
 
 /** What the spears count since their last start. */
 async function spears(cluster) {
-  const { body } = await cluster.stat('GET', '/v1/cluster');
+  const { body } = await answered(cluster, 'GET', '/v1/cluster');
   const sums = {};
   for (const { role, counters } of body.nodes) {
     if (role !== 'spear') continue;

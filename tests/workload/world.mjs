@@ -6,6 +6,7 @@
 
 import { digest } from '../checker/history.mjs';
 import { until, within } from '../support/wait.mjs';
+import { answered } from './answers.mjs';
 import { Group } from './group.mjs';
 import { wantedChanges, wantedMessages } from './owed.mjs';
 import { Random } from './random.mjs';
@@ -205,7 +206,7 @@ export class World {
 
   async #page(conversation, after, limit) {
     const path = `/v1/conversations/${encodeURIComponent(conversation)}/messages?after=${after}&limit=${limit}`;
-    const { status, body } = await this.cluster.stat('GET', path);
+    const { status, body } = await answered(this.cluster, 'GET', path);
     if (status !== 200) throw new Error(`the history of ${conversation}: ${status} ${JSON.stringify(body)}`);
     return body;
   }

@@ -48,9 +48,9 @@ const COMMAND = process.env.PHALANX_ECHO ?? join('target', 'test1', 'examples', 
 const START_MS = 20_000;
 const LOG_LINES = 200;
 
-const TIMES = { pingIntervalMs: 300, pingTimeoutMs: 200, connectTimeoutMs: 1_000, maxPayload: 1_000_000 };
-/** Heartbeats that no test lives to see: what closes a session is then something else. */
-export const CALM = { pingIntervalMs: 60_000, pingTimeoutMs: 60_000 };
+const TIMES = { pingIntervalMs: 300, pingTimeoutMs: 2_000, connectTimeoutMs: 3_000, maxPayload: 1_000_000 };
+/** Heartbeats, and a time to join, that no test lives to see: what closes a session is then something else. */
+export const CALM = { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, connectTimeoutMs: 60_000 };
 
 export class Echo {
   /** What the server claims: `{strict: true, …}`. */
