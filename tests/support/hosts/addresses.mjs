@@ -6,6 +6,8 @@ const SUBNETS = 512;
 const PREFIX = 'phx';
 const NAMESPACE = /^phx-(\d+)-(switch|outside|[a-z]+)$/;
 const LINK = /^phx\d+$/;
+// What `ip` calls a link that went while it was looking.
+const GONE = /^if\d+$/;
 // A default route in two halves, as VPNs write it, is a default route.
 const DEFAULT_BITS = 1;
 
@@ -36,7 +38,7 @@ export function whyTaken(routes) {
   const range = span(RANGE);
   const theirs = routes.find(({ dst, dev = '' }) => {
     const { first, last, bits } = span(dst);
-    return !LINK.test(dev) && bits > DEFAULT_BITS && first <= range.last && range.first <= last;
+    return !LINK.test(dev) && !GONE.test(dev) && bits > DEFAULT_BITS && first <= range.last && range.first <= last;
   });
   if (!theirs) return undefined;
   const by = theirs.dev ? ` by ${theirs.dev}` : '';

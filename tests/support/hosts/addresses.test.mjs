@@ -16,6 +16,7 @@ test('usual networks, and default routes, are in nobody\'s way', () => {
   assert.equal(whyTaken(USUAL), undefined);
   assert.equal(whyTaken([{ dst: '0.0.0.0/1', dev: 'tun0' }, { dst: '128.0.0.0/1', dev: 'tun0' }]), undefined);
   assert.equal(whyTaken([]), undefined);
+  assert.equal(whyTaken([{ dst: '198.18.3.254', dev: 'if41' }]), undefined, 'a link that is gone');
 });
 
 test('a route to these addresses, or to more or some of them, is named', () => {
