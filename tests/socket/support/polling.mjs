@@ -12,6 +12,7 @@ export class PollingSession {
   #stop = new AbortController();
   #isOver;
   #polling = false;
+  #posting = Promise.resolve();
 
   /** Shakes hands; nothing is polled before `get` or `poll`. */
   static async open(echo, { eio = 4, query = {} } = {}) {
@@ -69,8 +70,15 @@ export class PollingSession {
     return this.#done;
   }
 
+  /** The same, after those that are under way: two at once are refused. */
+  #inTurn(packet) {
+    const posted = this.#posting.then(() => this.post(packet));
+    this.#posting = posted.catch(() => {});
+    return posted;
+  }
+
   async send(packet) {
-    const { status, body } = await this.post(packet);
+    const { status, body } = await this.#inTurn(packet);
     if (status !== 200 || body !== 'ok') throw new Error(`a post was not taken: ${status} ${body}`);
   }
 
@@ -114,7 +122,7 @@ export class PollingSession {
 
   async #take(packet) {
     if (packet === '1') this.#finish('close');
-    else if (packet === '2' && this.eio === 4) await this.post('3');
+    else if (packet === '2' && this.eio === 4) await this.#inTurn('3');
     else if (packet !== '6') this.#packets.push(packet);
   }
 
