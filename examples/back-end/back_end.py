@@ -51,6 +51,7 @@ class Phalanx:
 async def react(phalanx: Phalanx, message: dict) -> None:
     """To a message to the concierge."""
     user, wish, cid = message["from"], message["body"], f"re:{message['id']}"
+    log.info("%s writes %r", user, wish)
     if wish == "join":
         await phalanx.call("PUT", f"/v1/groups/{TEAM}/members", {"users": [user]})
         await phalanx.send({"group": TEAM}, f"{user} has come in", cid)

@@ -53,8 +53,16 @@ describe('the back end of the examples', () => {
 
   const bodies = (client, conversation) => client.in(conversation).map(({ body }) => body);
 
-  function hears(client, conversation, body) {
-    return until(() => bodies(client, conversation).includes(body), DONE_MS, () => `${client.user} is told ${JSON.stringify(body)}`);
+  /** Where it does not come, says what the client was told and what is stored. */
+  async function hears(client, conversation, body) {
+    try {
+      await until(() => bodies(client, conversation).includes(body), DONE_MS, `${client.user} is told ${JSON.stringify(body)}`);
+    } catch (error) {
+      const path = `/v1/conversations/${encodeURIComponent(conversation)}/messages?after=0&limit=100`;
+      const stored = (await suite.cluster.stat('GET', path)).body;
+      const found = { disconnected: client.disconnected, told: client.events, stored, members: await members() };
+      throw new Error(`${error.message}: ${JSON.stringify(found)}`);
+    }
   }
 
   const members = async () => (await suite.cluster.stat('GET', '/v1/groups/team/members')).body.members;
