@@ -76,7 +76,7 @@ async fn a_server_that_is_frozen() {
 /// The server lives, and so does the connection, as far as both ends know; but nothing comes through.
 #[tokio::test]
 async fn a_way_that_has_gone_silent() {
-    const FOUND_WITHIN: Duration = Duration::from_secs(6);
+    const FOUND_WITHIN: Duration = Duration::from_secs(3);
     let server = Redis::start().await;
     let (way, silence) = forwarder(server.address()).await;
     // With the times that a node has.

@@ -16,7 +16,7 @@ use support::{open, options};
 const STORED: u64 = 200;
 const KEPT: u64 = 50;
 /// How long these stores wait for room: shorter than anything a test would wait for by accident.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A store that fences what it reads, as one with replicas does.
 fn patient(server: &Redis, full_timeout: Duration) -> RedisStore {
@@ -61,7 +61,7 @@ async fn a_full_server_is_read_and_can_be_trimmed() {
     let began = Instant::now();
     let refused = store.append(vec![large()]).await;
     assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
-    assert!((PATIENCE / 2..20 * PATIENCE).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((PATIENCE / 2..2 * PATIENCE).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert_eq!(store.space().await.expect("it answers")[0].limit, Some(limit));
 
     trim(&store).await;

@@ -276,10 +276,9 @@ describe('a rolling restart of test2 under load', () => {
     }
     // Three spears, then three again.
     assert.ok(storms.length >= SPEARS, `${storms.length} drains were large enough to judge`);
-    // Where the machine stands still for a second, what was to arrive in it arrives with the next: a storm of the cluster's is in every drain.
-    const stormy = storms.filter(({ most, mean }) => most > STORM * mean);
-    const said = stormy.map(({ spear, most, count, mean }) => `${spear}: ${most} of ${count} arrived within a second, the mean is ${mean}`);
-    assert.ok(stormy.length * 2 <= storms.length, said.join('; '));
+    for (const { spear, most, count, mean } of storms) {
+      assert.ok(most <= STORM * mean, `${spear}: ${most} of ${count} arrived within a second, the mean is ${mean}`);
+    }
   });
 
   test('in two groups, the spears of a group at once: at most two moves a client', async () => {

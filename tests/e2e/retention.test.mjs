@@ -151,9 +151,6 @@ describe('by bytes', () => {
       // The one who fills it does so alone.
       PHALANX__SPEAR__EVENTS__CONNECTION_PER_SECOND: '0',
       PHALANX__SPEAR__EVENTS__USER_PER_SECOND: '0',
-      // Nor does a busy machine make a wait for room too long.
-      PHALANX__REDIS__FULL_TIMEOUT_MS: '6000',
-      PHALANX__SPEAR__LIMITS__SEND_TIMEOUT_MS: '9000',
       // Redis has a bound of its own.
       ...(EMBEDDED ? { PHALANX__STORE__RETENTION__BYTES: String(BOUND) } : {}),
     },

@@ -12,7 +12,7 @@ const suite = withEcho();
 
 const SILENCE_MS = 300 + 2_000;
 const EARLY_MS = 50;
-const SLACK_MS = 6_000;
+const SLACK_MS = 2_000;
 
 for (const [transport, open] of Object.entries(OPENERS)) {
   test(`${transport}: who never pings is closed in time`, async () => {

@@ -71,8 +71,6 @@ export function settings(offset, { zookeepers = 1 } = {}) {
         .filter(([kind]) => kind in SETTINGS)
         .map(([kind, port]) => [`PHALANX__${SETTINGS[kind]}`, `["127.0.0.1:${port + offset}"]`]),
     ),
-    // A busy disk holds up a Redis that syncs with every write; less than a client waits for an acknowledgement.
-    PHALANX__REDIS__RESPONSE_TIMEOUT_MS: '4000',
     PHALANX__TICKET__CORS__ORIGINS: origins,
     PHALANX__SPEAR__CORS__ORIGINS: origins,
     // The tests of the simplest clients need what only the embedded cluster offers by itself.

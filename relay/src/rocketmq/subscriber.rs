@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,8 +43,8 @@ pub(super) struct Subscriber {
     next: AtomicU64,
     /// The pull that is under way is of no use.
     anew: Notify,
-    /// Since the last look, the broker has answered that the queue may not be read.
-    is_refused: AtomicBool,
+    /// Heartbeats since the broker has answered that the queue may not be read.
+    unrefused: AtomicU32,
 }
 
 impl Subscriber {
@@ -82,7 +82,7 @@ impl Subscriber {
             begins,
             next: AtomicU64::new(end),
             anew: Notify::new(),
-            is_refused: AtomicBool::new(false),
+            unrefused: AtomicU32::new(HEARTBEATS_UNREFUSED),
         })
     }
 
@@ -124,7 +124,7 @@ impl Subscriber {
                 }
                 Err(error @ Error::Moved { .. }) => return error.to_string(),
                 Err(error @ Error::Refused { .. }) if !error.is_busy() => {
-                    self.is_refused.store(true, Ordering::Relaxed);
+                    self.unrefused.store(0, Ordering::Relaxed);
                     if inbox.down() {
                         tracing::warn!(topic = &*queue.topic, %error, "the subscription is lost until rocketmq lets it be read again");
                     }
@@ -145,12 +145,10 @@ impl Subscriber {
         let mut beats = time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let (mut beat, mut stood_at, mut is_lost) = (0_u32, None, false);
-        let mut unrefused = HEARTBEATS_UNREFUSED;
         loop {
             beats.tick().await;
             beat = beat.wrapping_add(1);
-            let is_refused = self.is_refused.swap(false, Ordering::Relaxed);
-            unrefused = if is_refused { 0 } else { unrefused.saturating_add(1) };
+            let unrefused = self.unrefused.fetch_add(1, Ordering::Relaxed);
             let (queue, next) = (self.queue.lock().clone(), self.next.load(Ordering::Relaxed));
             match self.client.end(&queue).await {
                 // More may have arrived since it was asked, never less.

@@ -160,7 +160,7 @@ pub(crate) async fn a_broker_that_is_frozen_holds_up_no_publication(server: impl
         relay.publish(vec![publication("spear-1", number)]).await.expect("there is room");
     }
     let took = began.elapsed();
-    assert!(took < 5 * PUBLISH_TIMEOUT, "1,000 publications took {took:?}");
+    assert!(took < Duration::from_secs(2), "1,000 publications took {took:?}");
     link(&mut subscription, Link::Down).await;
     server.thaw();
     link(&mut subscription, Link::Up).await;

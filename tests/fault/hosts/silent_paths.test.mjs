@@ -23,10 +23,9 @@ const HEARTBEATS = { PHALANX__SPEAR__SOCKET__PING_INTERVAL_MS: '1000', PHALANX__
 
 const FOUND_MS = 3_000;
 // What the test itself needs to see it, on a machine with other work: it reads a log again and again …
-const READS_MS = 3_000;
-// … or sends and waits again and again. Nobody who missed his heartbeats would be found in FOUND_MS and this.
-const LOOKS_MS = 3_000;
-const MOVES_MS = 1_000;
+const READS_MS = 500;
+// … or sends and waits again and again.
+const LOOKS_MS = 1_000;
 const BUDGET_MS = 30_000;
 // A Sentinel that stood still for two seconds does nothing for thirty (TILT).
 const FAILOVER_MS = 75_000;
@@ -65,9 +64,6 @@ function sends(from, to) {
     `a send of ${from.user} is acknowledged`,
   );
 }
-
-// What a busy disk does to Redis is none of what is tested.
-const OTHER_RED = /"condition":"(?!relay"|store")\w+","ok":false/;
 
 /** What `/readyz` of a node says is wrong: names of conditions. */
 async function wrong(site, id) {
@@ -165,10 +161,10 @@ testOnHosts('half-open connections to ZooKeeper', { nodes: NODES, env: ENV }, as
   const took = await timed(context, 'every session has another connection', until(moved, BUDGET_MS, 'the sessions move'));
   await green(site, 'spear-1');
   context.diagnostic(`ready after ${Math.round(performance.now() - began)} ms`);
-  assert.ok(took < FOUND_MS + MOVES_MS, `${took} ms`);
+  assert.ok(took < FOUND_MS + LOOKS_MS, `${took} ms`);
   // None has closed its door, and each has said what it noticed.
   for (const log of logs) {
-    assert.doesNotMatch(log(), OTHER_RED);
+    assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
     assert.match(log(), /"health":"Suspect/);
   }
   const now = await counted('phalanx_roster_disconnects_total');
@@ -193,8 +189,8 @@ testOnHosts('half-open connections of clients', { nodes: NODES, env: { ...ENV, .
   // The spear is well, and says why it has let go.
   const ended = () => site.metric('spear-1', 'phalanx_spear_connections_ended_total', 'reason="ping_timeout"');
   await until(async () => (await ended()) >= 1, BUDGET_MS, 'a metric has why the connection ended');
-  await green(site, 'spear-1');
-  assert.doesNotMatch(log(), OTHER_RED);
+  assert.deepEqual(await wrong(site, 'spear-1'), []);
+  assert.doesNotMatch(log(), /"condition":"\w+","ok":false/);
   const again = await Client.connect(site, alice.user, { avoid: ['spear-1'] });
   // A busy machine answers no ping in a second either.
   await signals(await Client.connect(site, bob.user, { avoid: ['spear-1'] }), again);
